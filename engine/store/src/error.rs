@@ -1,0 +1,51 @@
+//! Why a drive refused or failed.
+
+use engine_env::IoError;
+use engine_format::FormatError;
+use engine_types::ErrorClass;
+
+/// Why a drive refused or failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DriveError {
+    /// An I/O failed. After a failed write or flush the drive is `Failed` until opened again.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// Bytes are not what they should be; another drive may serve.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// The drive failed earlier and takes nothing until it is opened again.
+    #[error("the drive failed and was taken out of service")]
+    Failed,
+    /// No space for data. Deletes go on.
+    #[error("the drive is full")]
+    Full,
+    /// No such fragment or entry on this drive.
+    #[error("not on this drive")]
+    NotFound,
+    /// No basalt superblock: an empty or foreign drive.
+    #[error("the drive is not formatted")]
+    NotFormatted,
+    /// The log breaks before something known durable: rot, not a torn tail.
+    #[error("the log breaks before batch {0}, which was durable")]
+    LogRot(u64),
+    /// Too small for the reserve.
+    #[error("the drive has {0} segments; at least {1} are needed")]
+    TooSmall(u32, u32),
+}
+
+impl DriveError {
+    /// What a caller does about it.
+    #[must_use]
+    pub fn class(self) -> ErrorClass {
+        match self {
+            Self::Io(error) => error.class(),
+            Self::Format(error) => error.class(),
+            Self::Failed | Self::NotFormatted => ErrorClass::Device,
+            Self::Full => ErrorClass::NoSpace,
+            Self::NotFound => ErrorClass::NotFound,
+            Self::LogRot(_) => ErrorClass::Corrupt,
+            Self::TooSmall(..) => ErrorClass::Invalid,
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! One drive: its commit log, index, space and fragments, and how all of it comes back after a
+//! crash.
+//!
+//! A drive's state is a fold of its log (`state`). The log commits in groups (`log`), is cut short
+//! by checkpoints (`checkpoint`), and is replayed at opening (`recover`). Nothing here knows of
+//! other drives, threads, clocks or HTTP.
+
+mod checkpoint;
+mod clean;
+mod config;
+mod error;
+mod fragments;
+mod log;
+mod read;
+mod recover;
+mod runs;
+mod space;
+mod state;
+mod store;
+
+pub use config::StoreConfig;
+pub use error::DriveError;
+pub use fragments::FragmentPlan;
+pub use read::ScanPage;
+pub use recover::{FormatOptions, Recovery, SEGMENTS_MIN, format_bytes};
+pub use store::{DriveIdentity, DriveUsage, Store};

@@ -1,0 +1,393 @@
+//! The commit log of one drive: group commit.
+//!
+//! Invariants: records become durable in the order they were queued; at most two batches are in
+//! flight; a batch is answered only when it and every batch before it are written and flushed
+//! (rule 9); a failed write or flush fail-stops the drive. One flush covers the batch and all
+//! appended fragment data whose writes completed before.
+
+use crate::error::DriveError;
+use crate::store::Shared;
+use engine_env::{BLOCK_BYTES, DmaBuf, Drive, Env};
+use engine_format::{
+    BatchHeader, LogLink, LogPosition, PayloadLocation, Record, SegmentHeader, Successor, Writer,
+    payload_sum,
+};
+use engine_types::SegmentId;
+use futures_channel::oneshot;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+type Reply = oneshot::Sender<Result<(), DriveError>>;
+
+struct Queued {
+    record: Record,
+    bytes_estimate: usize,
+    reply: Option<Reply>,
+}
+
+struct InFlight {
+    records: Vec<(Record, Option<PayloadLocation>, Option<Reply>)>,
+    end: LogPosition,
+    durable: bool,
+}
+
+/// Where the log stands, and what waits for it.
+pub(crate) struct Log {
+    queue: VecDeque<Queued>,
+    queue_bytes: usize,
+    in_flight: BTreeMap<u64, InFlight>,
+    kick_scheduled: bool,
+    /// The next batch goes here.
+    next: LogPosition,
+    /// Everything up to here is applied.
+    pub applied: LogPosition,
+    generation_next: u64,
+    /// Bytes logged since the last checkpoint.
+    pub bytes_since_checkpoint: u64,
+    /// Batches and records ever made durable by this opening; for the metrics.
+    pub batches: u64,
+    pub records: u64,
+}
+
+/// A batch laid out and ready to write.
+struct Laid {
+    sequence: u64,
+    offset_bytes: u64,
+    buffer: DmaBuf,
+}
+
+impl Log {
+    /// A log that goes on at `position`, whose generations start at `generation_next`.
+    pub(crate) fn new(position: LogPosition, generation_next: u64) -> Self {
+        Self {
+            queue: VecDeque::new(),
+            queue_bytes: 0,
+            in_flight: BTreeMap::new(),
+            kick_scheduled: false,
+            next: position,
+            applied: position,
+            generation_next,
+            bytes_since_checkpoint: 0,
+            batches: 0,
+            records: 0,
+        }
+    }
+
+    pub(crate) fn current(&self) -> SegmentId {
+        self.next.segment
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.in_flight.is_empty()
+    }
+
+    pub(crate) fn depth(&self) -> usize {
+        self.queue.len() + self.in_flight.values().map(|batch| batch.records.len()).sum::<usize>()
+    }
+}
+
+fn record_bytes(record: &Record) -> usize {
+    match record {
+        Record::Commit(commit) => {
+            let values = |m: &engine_format::Mutation| {
+                m.suffix.len() + m.value.as_ref().map_or(0, Vec::len) + 16
+            };
+            256 + commit.order.len()
+                + commit.payload.len()
+                + commit.mutations.iter().map(values).sum::<usize>()
+                + commit.adopts.iter().map(|f| 96 + f.extents.len() * 12).sum::<usize>()
+                + commit.releases.len() * 16
+        }
+        Record::Move(moved) => 64 + moved.key.len() + moved.value.len() + moved.payload.len(),
+        Record::Marks(list) => 16 + list.len() * 16,
+        Record::Aborts(list) => 16 + list.len() * 16,
+        Record::Peers(list) => 16 + list.len() * 13,
+        Record::View(view) => 64 + view.members.len() * 16,
+        Record::Drop(dropped) => {
+            128 + dropped.fragment.as_ref().map_or(0, |f| 96 + f.extents.len() * 12)
+        }
+        Record::Relocate(relocate) => {
+            256 + relocate.new.extents.len() * 12
+                + relocate.old.as_ref().map_or(0, |f| f.extents.len() * 12)
+        }
+        Record::Promise(_) | Record::Reset => 32,
+    }
+}
+
+impl<E: Env> Shared<E> {
+    /// Queues a record. The receiver answers once it is durable and applied.
+    pub(crate) fn append(
+        self: &Rc<Self>,
+        record: Record,
+    ) -> oneshot::Receiver<Result<(), DriveError>> {
+        let (reply, receiver) = oneshot::channel();
+        self.queue(record, Some(reply));
+        receiver
+    }
+
+    /// Queues a record that nobody waits for.
+    pub(crate) fn append_unwatched(self: &Rc<Self>, record: Record) {
+        self.queue(record, None);
+    }
+
+    fn queue(self: &Rc<Self>, record: Record, reply: Option<Reply>) {
+        if let Some(error) = self.failed() {
+            if let Some(reply) = reply {
+                _ = reply.send(Err(error));
+            }
+            return;
+        }
+        let bytes_estimate = record_bytes(&record);
+        let mut log = self.log.borrow_mut();
+        log.queue_bytes += bytes_estimate;
+        log.queue.push_back(Queued { record, bytes_estimate, reply });
+        self.schedule_kick(&mut log);
+    }
+
+    /// A batch is cut by a task of its own, so that whatever else is ready now joins it.
+    fn schedule_kick(self: &Rc<Self>, log: &mut Log) {
+        let full = log.queue_bytes >= self.config.batch_bytes_max
+            || log.queue.len() >= self.config.batch_records_max;
+        let wanted = match log.in_flight.len() {
+            0 => !log.queue.is_empty(),
+            1 => full,
+            _ => false,
+        };
+        if wanted && !log.kick_scheduled {
+            log.kick_scheduled = true;
+            let shared = Rc::clone(self);
+            self.env.spawn(async move { shared.kick() });
+        }
+    }
+
+    fn kick(self: &Rc<Self>) {
+        self.log.borrow_mut().kick_scheduled = false;
+        if self.failed().is_some() {
+            self.fail_queue();
+            return;
+        }
+        match self.lay_out() {
+            Ok(Some(laid)) => {
+                let shared = Rc::clone(self);
+                // Submitted now, in order; only the wait is in the task.
+                let write = self.write_pieces(laid.offset_bytes, laid.buffer);
+                self.env.spawn(async move {
+                    let written = write.await;
+                    let result = match written {
+                        Ok(()) => shared.flush_counted().await,
+                        Err(error) => Err(error),
+                    };
+                    shared.batch_done(laid.sequence, result);
+                });
+            }
+            Ok(None) => {}
+            Err(error) => self.fail(error),
+        }
+        let mut log = self.log.borrow_mut();
+        self.schedule_kick(&mut log);
+    }
+
+    /// Cuts a batch off the queue and fixes its place.
+    fn lay_out(self: &Rc<Self>) -> Result<Option<Laid>, DriveError> {
+        let mut log = self.log.borrow_mut();
+        if log.queue.is_empty() || log.in_flight.len() >= 2 {
+            return Ok(None);
+        }
+        let (mut taken, mut bytes) = (Vec::new(), 0);
+        while let Some(front) = log.queue.front() {
+            let over = bytes + front.bytes_estimate > self.config.batch_bytes_max;
+            if !taken.is_empty() && (over || taken.len() >= self.config.batch_records_max) {
+                break;
+            }
+            bytes += front.bytes_estimate;
+            log.queue_bytes -= front.bytes_estimate;
+            taken.extend(log.queue.pop_front());
+        }
+        let mut out = Writer::new();
+        let offsets: Vec<usize> =
+            taken.iter().map(|queued| queued.record.encode(&mut out)).collect();
+        let payload = out.bytes;
+        let batch_bytes = (BatchHeader::BYTES + payload.len()).next_multiple_of(BLOCK_BYTES) as u64;
+        let header = self.place(&mut log, batch_bytes)?;
+        let frame_at = header.as_ref().map_or(0, |_| SegmentHeader::BYTES);
+        let next = log.next;
+        let batch = BatchHeader {
+            drive_low: self.drive_low(),
+            segment: next.segment,
+            generation: next.generation,
+            sequence: next.batch_sequence + 1,
+            payload_bytes: u32::try_from(payload.len()).map_err(|_| DriveError::Full)?,
+            record_count: u32::try_from(taken.len()).map_err(|_| DriveError::Full)?,
+            previous_chain: next.chain,
+            durable_through: log.applied.batch_sequence,
+            successors: next.successors,
+        };
+        let mut buffer = DmaBuf::zeroed(frame_at + BatchHeader::BYTES + payload.len());
+        buffer.set_len_to_capacity();
+        if let Some(header) = &header {
+            buffer[..SegmentHeader::BYTES].copy_from_slice(&header.encode());
+        }
+        let chain = batch.seal(&mut buffer[frame_at..], &payload);
+        let start = frame_at + BatchHeader::BYTES;
+        buffer[start..start + payload.len()].copy_from_slice(&payload);
+        let payload_base = next.offset_bytes + BatchHeader::BYTES as u64;
+        let records = taken
+            .into_iter()
+            .zip(offsets)
+            .map(|(queued, offset)| {
+                let location =
+                    locate(&queued.record, next.segment, next.generation, payload_base, offset);
+                (queued.record, location, queued.reply)
+            })
+            .collect();
+        let offset_bytes =
+            self.segment_offset(next.segment) + next.offset_bytes - frame_at as u64;
+        log.next.offset_bytes += batch_bytes;
+        log.next.batch_sequence += 1;
+        log.next.chain = chain;
+        let end = log.next;
+        log.bytes_since_checkpoint += batch_bytes;
+        log.in_flight.insert(end.batch_sequence, InFlight { records, end, durable: false });
+        self.space.borrow_mut().set_log(end.segment, end.generation, end.batch_sequence);
+        Ok(Some(Laid { sequence: end.batch_sequence, offset_bytes, buffer }))
+    }
+
+    /// Makes room for a batch: goes on in the successor where the segment has too little left.
+    fn place(
+        &self,
+        log: &mut Log,
+        batch_bytes: u64,
+    ) -> Result<Option<SegmentHeader>, DriveError> {
+        let segment_bytes = self.space.borrow().segment_bytes();
+        if batch_bytes + SegmentHeader::BYTES as u64 > segment_bytes {
+            return Err(DriveError::Full);
+        }
+        if log.next.offset_bytes + batch_bytes <= segment_bytes {
+            return Ok(None);
+        }
+        let last = log.next;
+        let [successor, second] = last.successors;
+        let header = SegmentHeader {
+            drive: self.identity.drive,
+            segment: successor.segment,
+            generation: successor.generation,
+            previous: LogLink {
+                segment: last.segment,
+                generation: last.generation,
+                batch_sequence: last.batch_sequence,
+                chain: last.chain,
+            },
+        };
+        let mut space = self.space.borrow_mut();
+        let third = space.take_segment().ok_or(DriveError::Full)?;
+        let third = Successor { segment: third, generation: log.generation_next };
+        log.generation_next += 1;
+        space.set_log(third.segment, third.generation, u64::MAX);
+        space.set_log(successor.segment, successor.generation, u64::MAX);
+        drop(space);
+        log.next = LogPosition {
+            segment: successor.segment,
+            generation: successor.generation,
+            offset_bytes: SegmentHeader::BYTES as u64,
+            batch_sequence: last.batch_sequence,
+            chain: header.chain(),
+            successors: [second, third],
+        };
+        Ok(Some(header))
+    }
+
+    fn batch_done(self: &Rc<Self>, sequence: u64, result: Result<(), DriveError>) {
+        if let Err(error) = result {
+            self.fail(error);
+            return;
+        }
+        if self.failed().is_some() {
+            self.fail_queue();
+            return;
+        }
+        if let Some(batch) = self.log.borrow_mut().in_flight.get_mut(&sequence) {
+            batch.durable = true;
+        }
+        loop {
+            let batch = {
+                let mut log = self.log.borrow_mut();
+                match log.in_flight.first_entry() {
+                    Some(first) if first.get().durable => first.remove(),
+                    _ => break,
+                }
+            };
+            self.apply_batch(batch);
+        }
+        let mut log = self.log.borrow_mut();
+        self.schedule_kick(&mut log);
+        drop(log);
+        if self.needs_housekeeping() {
+            self.housekeeping_wanted();
+        }
+    }
+
+    fn apply_batch(&self, batch: InFlight) {
+        {
+            let mut state = self.state.borrow_mut();
+            let mut space = self.space.borrow_mut();
+            for (record, location, _) in &batch.records {
+                state.apply(&mut space, record, *location);
+            }
+            let mut log = self.log.borrow_mut();
+            log.applied = batch.end;
+            log.batches += 1;
+            log.records += batch.records.len() as u64;
+        }
+        for (_, _, reply) in batch.records {
+            if let Some(reply) = reply {
+                _ = reply.send(Ok(()));
+            }
+        }
+    }
+
+    /// Answers everything queued and in flight with the drive's failure.
+    pub(crate) fn fail_queue(&self) {
+        let error = self.failed().unwrap_or(DriveError::Failed);
+        let (queue, in_flight) = {
+            let mut log = self.log.borrow_mut();
+            log.queue_bytes = 0;
+            (std::mem::take(&mut log.queue), std::mem::take(&mut log.in_flight))
+        };
+        let replies = queue.into_iter().filter_map(|queued| queued.reply).chain(
+            in_flight.into_values().flat_map(|b| b.records.into_iter().filter_map(|r| r.2)),
+        );
+        for reply in replies {
+            _ = reply.send(Err(error));
+        }
+    }
+
+    async fn flush_counted(self: &Rc<Self>) -> Result<(), DriveError> {
+        self.counters.flushes.set(self.counters.flushes.get() + 1);
+        Ok(self.drive.flush().await?)
+    }
+}
+
+/// Where the payload of a record lies, if it has one.
+pub(crate) fn locate(
+    record: &Record,
+    segment: SegmentId,
+    generation: u64,
+    payload_base: u64,
+    offset: usize,
+) -> Option<PayloadLocation> {
+    let (sequence, payload) = match record {
+        Record::Commit(commit) => (commit.sequence, &commit.payload),
+        Record::Move(moved) => (moved.sequence, &moved.payload),
+        _ => return None,
+    };
+    if payload.is_empty() {
+        return None;
+    }
+    Some(PayloadLocation {
+        segment,
+        generation,
+        offset_bytes: u32::try_from(payload_base + offset as u64).ok()?,
+        bytes: u32::try_from(payload.len()).ok()?,
+        sum: payload_sum(sequence, generation, payload),
+    })
+}

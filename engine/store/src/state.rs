@@ -1,0 +1,274 @@
+//! The state of a drive: a fold of its log.
+//!
+//! Invariants: `apply` is the only way the state changes, in the order of the log, and never
+//! looks at a clock or the drive, so that replay gives the same state; the memtable holds settled
+//! writes only; a prepared write waits in `pending` until a mark that covers it is durable here
+//! (rule 1), and until then the entry, payload and extents it replaces stay.
+
+use crate::space::Space;
+use engine_format::{
+    Commit, Entry, IndexKey, Keyspace, Move, PayloadLocation, PeerKnown, Record, View,
+};
+use engine_types::{Epoch, Position, Sequence};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// Settled entries, newest state of each key.
+pub(crate) type Memtable = BTreeMap<Vec<u8>, Entry>;
+
+/// A prepared write.
+#[derive(Debug, Clone)]
+pub(crate) struct Pending {
+    pub commit: Rc<Commit>,
+    pub payload: Option<PayloadLocation>,
+    /// Known settled in memory: visible, though no mark is durable here yet.
+    pub settled: bool,
+}
+
+/// The fold.
+pub(crate) struct State {
+    /// This drive's place in its set.
+    pub position: Position,
+    pub memtable: Memtable,
+    pub memtable_bytes: usize,
+    /// The memtable being flushed; settled entries older than the memtable's.
+    pub frozen: Option<Rc<Memtable>>,
+    pub pending: BTreeMap<Sequence, Pending>,
+    /// Index keys of pending writes known settled: they win over the memtable.
+    pub visible: BTreeMap<Vec<u8>, Sequence>,
+    /// Newest durable settled-through mark of each owner.
+    pub marks: BTreeMap<Position, Sequence>,
+    pub view: View,
+    pub promised: Epoch,
+    pub peers: BTreeMap<Position, PeerKnown>,
+    /// Data ids whose release is in the index and not yet carried out; a hint for housekeeping.
+    pub releases_waiting: usize,
+}
+
+impl State {
+    pub(crate) fn new(position: Position) -> Self {
+        Self {
+            position,
+            memtable: Memtable::new(),
+            memtable_bytes: 0,
+            frozen: None,
+            pending: BTreeMap::new(),
+            visible: BTreeMap::new(),
+            marks: BTreeMap::new(),
+            view: View::default(),
+            promised: Epoch(0),
+            peers: BTreeMap::new(),
+            releases_waiting: 0,
+        }
+    }
+
+    /// Applies a durable record. `payload` is where its payload lies.
+    pub(crate) fn apply(
+        &mut self,
+        space: &mut Space,
+        record: &Record,
+        payload: Option<PayloadLocation>,
+    ) {
+        match record {
+            Record::Commit(commit) => self.apply_commit(space, Rc::new((**commit).clone()), payload),
+            Record::Marks(marks) => {
+                for mark in marks {
+                    self.apply_mark(space, mark.through);
+                }
+            }
+            Record::Aborts(sequences) => {
+                for sequence in sequences {
+                    self.apply_abort(space, *sequence);
+                }
+            }
+            Record::View(view) => {
+                if view.epoch >= self.view.epoch {
+                    self.view = view.clone();
+                    self.promised = self.promised.max(view.epoch);
+                }
+            }
+            Record::Promise(epoch) => self.promised = self.promised.max(*epoch),
+            Record::Peers(peers) => {
+                for peer in peers {
+                    self.peers.insert(peer.position, *peer);
+                }
+            }
+            Record::Move(moved) => {
+                self.apply_move(space, moved, payload);
+            }
+            Record::Drop(dropped) => {
+                if let Some(fragment) = &dropped.fragment {
+                    space.release(fragment);
+                    let key = IndexKey::local(Keyspace::Fragments, dropped.data);
+                    self.put_local(space, key, fragment.sequence, None);
+                }
+                let key = IndexKey::local(Keyspace::Releases, dropped.data);
+                self.put_local(space, key, Sequence::ZERO, None);
+            }
+            Record::Relocate(relocate) => {
+                space.settle(&relocate.new);
+                if let Some(old) = &relocate.old {
+                    space.release(old);
+                }
+                let key = IndexKey::local(Keyspace::Fragments, relocate.new.data);
+                let value = relocate.new.to_value();
+                self.put_local(space, key, relocate.new.sequence, Some(value));
+            }
+            Record::Reset => unreachable!("a reset drive is formatted anew"),
+        }
+    }
+
+    fn apply_commit(
+        &mut self,
+        space: &mut Space,
+        commit: Rc<Commit>,
+        payload: Option<PayloadLocation>,
+    ) {
+        for fragment in &commit.adopts {
+            space.hold(fragment);
+        }
+        if commit.settled {
+            self.settle_into_memtable(space, &commit, payload);
+            return;
+        }
+        let through = self.marks.get(&commit.sequence.owner).copied().unwrap_or(Sequence::ZERO);
+        if commit.sequence > through {
+            self.pending.insert(commit.sequence, Pending { commit, payload, settled: false });
+        }
+    }
+
+    fn apply_mark(&mut self, space: &mut Space, through: Sequence) {
+        let owner = through.owner;
+        let mark = self.marks.entry(owner).or_insert(Sequence::ZERO);
+        *mark = (*mark).max(through);
+        let covered: Vec<Sequence> = self
+            .pending
+            .range(..=through)
+            .map(|(sequence, _)| *sequence)
+            .filter(|sequence| sequence.owner == owner)
+            .collect();
+        for sequence in covered {
+            if let Some(pending) = self.pending.remove(&sequence) {
+                self.settle_into_memtable(space, &pending.commit, pending.payload);
+            }
+        }
+    }
+
+    /// The entry points to the copy from now on, unless the key was written again meanwhile.
+    fn apply_move(&mut self, space: &mut Space, moved: &Move, payload: Option<PayloadLocation>) {
+        if self.memtable.get(&moved.key).is_some_and(|old| old.sequence != moved.sequence) {
+            return;
+        }
+        space.sub_live(moved.from.0, moved.from.1, moved.payload.len() as u64);
+        if let Some(location) = payload {
+            space.add_live(location.segment, location.generation, location.bytes.into());
+        }
+        self.memtable_bytes += moved.key.len() + moved.value.len() + 96;
+        let entry =
+            Entry { sequence: moved.sequence, payload, value: Some(moved.value.clone()) };
+        self.memtable.insert(moved.key.clone(), entry);
+    }
+
+    fn apply_abort(&mut self, space: &mut Space, sequence: Sequence) {
+        if let Some(pending) = self.pending.remove(&sequence) {
+            for fragment in &pending.commit.adopts {
+                space.give_back(fragment.data);
+            }
+            self.visible.retain(|_, by| *by != sequence);
+        }
+    }
+
+    fn settle_into_memtable(
+        &mut self,
+        space: &mut Space,
+        commit: &Commit,
+        payload: Option<PayloadLocation>,
+    ) {
+        for (key, mutation) in self.keys_of(commit) {
+            if self.visible.get(&key) == Some(&commit.sequence) {
+                self.visible.remove(&key);
+            }
+            let payload = payload.filter(|_| mutation.has_payload);
+            if let Some(location) = payload {
+                space.add_live(location.segment, location.generation, location.bytes.into());
+            }
+            let value = mutation.value.clone();
+            self.put(space, key, Entry { sequence: commit.sequence, payload, value });
+        }
+        for fragment in &commit.adopts {
+            space.settle(fragment);
+            let key = IndexKey::local(Keyspace::Fragments, fragment.data);
+            self.put_local(space, key, commit.sequence, Some(fragment.to_value()));
+        }
+        for data in &commit.releases {
+            let key = IndexKey::local(Keyspace::Releases, *data);
+            self.put_local(space, key, commit.sequence, Some(Vec::new()));
+            self.releases_waiting += 1;
+        }
+    }
+
+    /// The index keys a commit changes here.
+    pub(crate) fn keys_of<'a>(
+        &self,
+        commit: &'a Commit,
+    ) -> Vec<(Vec<u8>, &'a engine_format::Mutation)> {
+        let Some(rank) = commit.order.rank(self.position) else { return Vec::new() };
+        commit
+            .mutations
+            .iter()
+            .map(|mutation| (IndexKey::ranked(mutation.space, rank, &mutation.suffix).0, mutation))
+            .collect()
+    }
+
+    fn put_local(
+        &mut self,
+        space: &mut Space,
+        key: IndexKey,
+        sequence: Sequence,
+        value: Option<Vec<u8>>,
+    ) {
+        self.put(space, key.0, Entry { sequence, payload: None, value });
+    }
+
+    fn put(&mut self, space: &mut Space, key: Vec<u8>, entry: Entry) {
+        let bytes = |entry: &Entry| entry.value.as_ref().map_or(0, Vec::len) + 96;
+        self.memtable_bytes += key.len() + bytes(&entry);
+        if let Some(old) = self.memtable.insert(key, entry)
+            && let Some(location) = old.payload
+        {
+            space.sub_live(location.segment, location.generation, location.bytes.into());
+        }
+    }
+
+    /// A write is settled on every in-sync position: its entries are visible from now on.
+    /// Gives false where the write is not pending here (its mark was applied already).
+    pub(crate) fn settle_in_memory(&mut self, sequence: Sequence) -> bool {
+        let Some(pending) = self.pending.get_mut(&sequence) else { return false };
+        pending.settled = true;
+        let commit = Rc::clone(&pending.commit);
+        for (key, _) in self.keys_of(&commit) {
+            self.visible.insert(key, sequence);
+        }
+        true
+    }
+
+    /// The entry a visible pending write gives a key.
+    pub(crate) fn visible_entry(&self, key: &[u8]) -> Option<Entry> {
+        let sequence = self.visible.get(key)?;
+        let pending = self.pending.get(sequence)?;
+        let (_, mutation) =
+            self.keys_of(&pending.commit).into_iter().find(|(other, _)| other == key)?;
+        Some(Entry {
+            sequence: *sequence,
+            payload: pending.payload.filter(|_| mutation.has_payload),
+            value: mutation.value.clone(),
+        })
+    }
+
+    /// What memory knows of a key: visible pending writes, the memtable, the frozen memtable.
+    pub(crate) fn entry_in_memory(&self, key: &[u8]) -> Option<Entry> {
+        self.visible_entry(key)
+            .or_else(|| self.memtable.get(key).cloned())
+            .or_else(|| self.frozen.as_ref()?.get(key).cloned())
+    }
+}

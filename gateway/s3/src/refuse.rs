@@ -1,0 +1,62 @@
+//! The filter in front of s3s: refuses whatever would be silently ignored, or judged too mildly.
+
+use crate::auth;
+use crate::domains::{Domains, Place, Scope};
+use crate::headers;
+use crate::operation::{Operation, operation_of};
+use crate::query::Query;
+use crate::refusal::Refusal;
+use gateway_core::ErrorCode;
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+
+/// What the filter knows of this server.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// The region that signatures must name.
+    pub region: String,
+    /// The owner of all buckets, for `x-amz-expected-bucket-owner`.
+    pub owner_id: String,
+    /// Domains whose labels name buckets.
+    pub domains: Domains,
+}
+
+/// Judges a request by its head. `None`: s3s may have it.
+#[must_use]
+pub fn refuse(parts: &Parts, rules: &Rules) -> Option<Refusal> {
+    judge(parts, rules).err()
+}
+
+/// The operation of a request that s3s may have.
+pub(crate) fn judge(parts: &Parts, rules: &Rules) -> Result<Operation, Refusal> {
+    let code = ErrorCode::InvalidURI;
+    let Some(place) = Place::of(parts, &rules.domains) else {
+        return Err(Refusal::new(code, code.default_message()));
+    };
+    let query = Query::parse(parts.uri.query());
+    if let Some(refusal) = auth::problem(&parts.headers, &query, &rules.region) {
+        return Err(refusal);
+    }
+    if is_form(parts) {
+        return Err(Refusal::not_implemented("an upload by an HTML form"));
+    }
+    let copies = parts.headers.contains_key("x-amz-copy-source");
+    let operation = operation_of(&parts.method, place.scope, &query, copies)?;
+    debug_assert!(place.scope != Scope::Root || operation == Operation::ListBuckets);
+    match headers::problem(operation, &parts.headers, &rules.owner_id) {
+        Some(refusal) => Err(refusal),
+        None => Ok(operation),
+    }
+}
+
+/// s3s reads any POST of this type as a form, whatever the query says.
+fn is_form(parts: &Parts) -> bool {
+    let content_type = parts.headers.get(CONTENT_TYPE);
+    let text = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    parts.method == http::Method::POST
+        && text.trim_start().to_ascii_lowercase().starts_with("multipart/form-data")
+}
+
+#[cfg(test)]
+#[path = "refuse_tests.rs"]
+mod tests;

@@ -1,0 +1,359 @@
+//! A simulated drive.
+//!
+//! Faults and why the engine must survive them: any subset of the 512-byte sectors of writes not
+//! flushed survives a power loss (drives cache and reorder); I/O takes any time and completes in
+//! any order; every I/O may fail for good from some moment on (a dying drive); bytes may flip
+//! (rot); a flush may lie (then the drive counts as rolled back, rule 8). A flush that was answered
+//! keeps what completed before it, unless the drive lies.
+
+use crate::random::Random;
+use crate::world::World;
+use engine_env::{BLOCK_BYTES, DmaBuf, Drive, DriveGeometry, Env, IoError};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::rc::Rc;
+
+const SECTOR_BYTES: usize = 512;
+type Page = Box<[u8; BLOCK_BYTES]>;
+
+/// What is left of a drive when its power is gone, and its faults. Outlives every process.
+#[derive(Clone)]
+pub struct SimMedia(Rc<RefCell<Media>>);
+
+struct Media {
+    capacity_bytes: u64,
+    prepared_bytes: u64,
+    /// What a read sees.
+    current: BTreeMap<u64, Page>,
+    /// What power loss keeps for certain.
+    durable: BTreeMap<u64, Page>,
+    /// Writes completed and not flushed, in order, each with its number.
+    volatile: Vec<(u64, u64, Rc<DmaBuf>)>,
+    /// Writes submitted and not completed.
+    in_flight: BTreeMap<u64, (u64, Rc<DmaBuf>)>,
+    next_write: u64,
+    random: Random,
+    delay_us_max: u64,
+    failed: bool,
+    stalled: bool,
+    lying: bool,
+    opening: u64,
+    /// I/Os submitted since it was made.
+    io_count: u64,
+}
+
+/// A simulated drive, open.
+pub struct SimDrive {
+    media: SimMedia,
+    world: World,
+    opening: u64,
+}
+
+impl SimMedia {
+    /// A drive full of zeros.
+    #[must_use]
+    pub fn new(capacity_bytes: u64, seed: u64, salt: &str) -> Self {
+        Self(Rc::new(RefCell::new(Media {
+            capacity_bytes,
+            prepared_bytes: 0,
+            current: BTreeMap::new(),
+            durable: BTreeMap::new(),
+            volatile: Vec::new(),
+            in_flight: BTreeMap::new(),
+            next_write: 0,
+            random: Random::new(seed, salt),
+            delay_us_max: 200,
+            failed: false,
+            stalled: false,
+            lying: false,
+            opening: 0,
+            io_count: 0,
+        })))
+    }
+
+    /// Opens the drive; whatever an earlier opening still has in flight is void.
+    #[must_use]
+    pub fn open(&self, world: &World) -> SimDrive {
+        let mut media = self.0.borrow_mut();
+        media.opening += 1;
+        SimDrive { media: self.clone(), world: world.clone(), opening: media.opening }
+    }
+
+    /// I/Os submitted so far.
+    #[must_use]
+    pub fn io_count(&self) -> u64 {
+        self.0.borrow().io_count
+    }
+
+    /// The process was killed, the power is still on: completed and submitted writes stay.
+    pub fn kill(&self) {
+        let mut media = self.0.borrow_mut();
+        media.opening += 1;
+        let late: Vec<_> = std::mem::take(&mut media.in_flight).into_iter().collect();
+        for (number, (offset, bytes)) in late {
+            // A submitted write may or may not have reached the drive.
+            if media.random.one_in(2) {
+                media.complete(number, offset, bytes);
+            }
+        }
+    }
+
+    /// Power loss: of every sector not flushed, the old or the new bytes are left.
+    pub fn lose_power(&self) {
+        let mut media = self.0.borrow_mut();
+        media.opening += 1;
+        let mut lost: Vec<(u64, Rc<DmaBuf>)> =
+            media.volatile.drain(..).map(|(_, offset, bytes)| (offset, bytes)).collect();
+        lost.extend(std::mem::take(&mut media.in_flight).into_values());
+        let mode = media.random.below(4);
+        for (offset, bytes) in &lost {
+            for (index, sector) in bytes.chunks(SECTOR_BYTES).enumerate() {
+                let survives = match mode {
+                    0 => false,
+                    1 => true,
+                    _ => media.random.one_in(2),
+                };
+                if survives {
+                    let at = offset + (index * SECTOR_BYTES) as u64;
+                    write_into(&mut media.durable, at, sector);
+                }
+            }
+        }
+        for (offset, bytes) in &lost {
+            media.restore(*offset, bytes.len());
+        }
+    }
+
+    /// From now on every I/O fails (true) or works again (false).
+    pub fn set_failed(&self, failed: bool) {
+        self.0.borrow_mut().failed = failed;
+    }
+
+    /// From now on flushes are answered and keep nothing.
+    pub fn set_lying(&self, lying: bool) {
+        self.0.borrow_mut().lying = lying;
+    }
+
+    /// How long an I/O may take.
+    pub fn set_delay_us_max(&self, delay_us: u64) {
+        self.0.borrow_mut().delay_us_max = delay_us;
+    }
+
+    /// From now on I/Os wait and then time out (true), or are answered again (false).
+    pub fn set_stalled(&self, stalled: bool) {
+        self.0.borrow_mut().stalled = stalled;
+    }
+
+    /// Flips one bit of what is stored, if anything is there. Gives where.
+    pub fn flip_bit(&self, random: &mut Random) -> Option<u64> {
+        let mut media = self.0.borrow_mut();
+        let pages: Vec<u64> = media.durable.keys().copied().collect();
+        if pages.is_empty() {
+            return None;
+        }
+        let page = *random.pick(&pages);
+        let byte = random.below(BLOCK_BYTES as u64) as usize;
+        let bit = 1_u8 << random.below(8);
+        for map in [0, 1] {
+            let pages = if map == 0 { &mut media.durable } else { &mut media.current };
+            if let Some(page) = pages.get_mut(&page) {
+                page[byte] ^= bit;
+            }
+        }
+        Some(page * BLOCK_BYTES as u64 + byte as u64)
+    }
+
+    /// A new, empty drive in this one's place.
+    pub fn replace(&self) {
+        let mut media = self.0.borrow_mut();
+        media.opening += 1;
+        media.current.clear();
+        media.durable.clear();
+        media.volatile.clear();
+        media.in_flight.clear();
+        media.prepared_bytes = 0;
+        media.failed = false;
+        media.stalled = false;
+        media.lying = false;
+    }
+}
+
+fn write_into(pages: &mut BTreeMap<u64, Page>, offset: u64, bytes: &[u8]) {
+    let mut at = offset;
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let inside = (at % BLOCK_BYTES as u64) as usize;
+        let len = rest.len().min(BLOCK_BYTES - inside);
+        let page =
+            pages.entry(at / BLOCK_BYTES as u64).or_insert_with(|| Box::new([0; BLOCK_BYTES]));
+        page[inside..inside + len].copy_from_slice(&rest[..len]);
+        at += len as u64;
+        rest = &rest[len..];
+    }
+}
+
+impl Media {
+    fn complete(&mut self, number: u64, offset: u64, bytes: Rc<DmaBuf>) {
+        write_into(&mut self.current, offset, &bytes);
+        self.volatile.push((number, offset, bytes));
+    }
+
+    /// What a read sees goes back to what is durable.
+    fn restore(&mut self, offset: u64, len: usize) {
+        let first = offset / BLOCK_BYTES as u64;
+        let last = (offset + len as u64 - 1) / BLOCK_BYTES as u64;
+        for page in first..=last {
+            match self.durable.get(&page) {
+                Some(bytes) => {
+                    self.current.insert(page, bytes.clone());
+                }
+                None => {
+                    self.current.remove(&page);
+                }
+            }
+        }
+    }
+
+    fn flush_through(&mut self, count: usize) {
+        if self.lying {
+            return;
+        }
+        let flushed: Vec<_> = self.volatile.drain(..count.min(self.volatile.len())).collect();
+        for (_, offset, bytes) in flushed {
+            write_into(&mut self.durable, offset, &bytes);
+        }
+    }
+}
+
+impl SimDrive {
+    /// Waits some time; gives the error the I/O ends with, if any.
+    async fn delay(
+        media: SimMedia,
+        world: World,
+        opening: u64,
+    ) -> Result<(), IoError> {
+        let (delay_us, stalled) = {
+            let mut inner = media.0.borrow_mut();
+            inner.io_count += 1;
+            let max = inner.delay_us_max;
+            (inner.random.below(max + 1), inner.stalled)
+        };
+        world.env().sleep_us(if stalled { 5_000_000 } else { delay_us }).await;
+        let inner = media.0.borrow();
+        if inner.opening != opening {
+            return Err(IoError::Offline);
+        }
+        if inner.failed {
+            return Err(IoError::Failed(5));
+        }
+        if inner.stalled { Err(IoError::Timeout) } else { Ok(()) }
+    }
+}
+
+impl Drive for SimDrive {
+    fn geometry(&self) -> DriveGeometry {
+        let capacity_bytes = self.media.0.borrow().capacity_bytes;
+        DriveGeometry { capacity_bytes, io_bytes_max: 128 << 10 }
+    }
+
+    fn prepared_bytes(&self) -> u64 {
+        self.media.0.borrow().prepared_bytes
+    }
+
+    fn prepare(&self, end_bytes: u64) -> impl Future<Output = Result<(), IoError>> + use<> {
+        let (media, world, opening) = (self.media.clone(), self.world.clone(), self.opening);
+        async move {
+            Self::delay(media.clone(), world, opening).await?;
+            let mut inner = media.0.borrow_mut();
+            let end = end_bytes.min(inner.capacity_bytes);
+            inner.prepared_bytes = inner.prepared_bytes.max(end);
+            Ok(())
+        }
+    }
+
+    fn read(
+        &self,
+        offset_bytes: u64,
+        mut buffer: DmaBuf,
+    ) -> impl Future<Output = Result<DmaBuf, IoError>> + use<> {
+        check(offset_bytes, buffer.len(), &self.media);
+        let (media, world, opening) = (self.media.clone(), self.world.clone(), self.opening);
+        async move {
+            Self::delay(media.clone(), world, opening).await?;
+            let inner = media.0.borrow();
+            for (index, block) in buffer.chunks_mut(BLOCK_BYTES).enumerate() {
+                let page = offset_bytes / BLOCK_BYTES as u64 + index as u64;
+                match inner.current.get(&page) {
+                    Some(bytes) => block.copy_from_slice(&bytes[..block.len()]),
+                    None => block.fill(0),
+                }
+            }
+            Ok(buffer)
+        }
+    }
+
+    fn write(
+        &self,
+        offset_bytes: u64,
+        mut buffer: DmaBuf,
+    ) -> impl Future<Output = Result<(), IoError>> + use<> {
+        buffer.set_len_to_capacity();
+        check(offset_bytes, buffer.len(), &self.media);
+        assert!(
+            offset_bytes + buffer.len() as u64 <= self.prepared_bytes(),
+            "writes stay within what is prepared"
+        );
+        let (media, world, opening) = (self.media.clone(), self.world.clone(), self.opening);
+        let bytes = Rc::new(buffer);
+        let number = {
+            let mut inner = media.0.borrow_mut();
+            let number = inner.next_write;
+            inner.next_write += 1;
+            if inner.opening == opening && !inner.failed {
+                inner.in_flight.insert(number, (offset_bytes, Rc::clone(&bytes)));
+            }
+            number
+        };
+        // Abandoning the future must not abandon the write: the device is a task of its own.
+        let (sender, receiver) = futures_channel::oneshot::channel();
+        world.note(offset_bytes);
+        world.clone().env().spawn(async move {
+            let outcome = Self::delay(media.clone(), world, opening).await;
+            if outcome.is_ok() {
+                let mut inner = media.0.borrow_mut();
+                if let Some((offset, bytes)) = inner.in_flight.remove(&number) {
+                    inner.complete(number, offset, bytes);
+                }
+            }
+            _ = sender.send(outcome);
+        });
+        async move { receiver.await.unwrap_or(Err(IoError::Offline)) }
+    }
+
+    fn flush(&self) -> impl Future<Output = Result<(), IoError>> + use<> {
+        let (media, world, opening) = (self.media.clone(), self.world.clone(), self.opening);
+        let newest = media.0.borrow().volatile.last().map(|(number, ..)| *number);
+        let covered: Vec<u64> =
+            media.0.borrow().volatile.iter().map(|(number, ..)| *number).collect();
+        async move {
+            Self::delay(media.clone(), world, opening).await?;
+            let mut inner = media.0.borrow_mut();
+            if newest.is_some() {
+                let count =
+                    inner.volatile.iter().take_while(|(n, ..)| covered.contains(n)).count();
+                inner.flush_through(count);
+            }
+            Ok(())
+        }
+    }
+}
+
+fn check(offset_bytes: u64, len: usize, media: &SimMedia) {
+    let aligned = offset_bytes.is_multiple_of(BLOCK_BYTES as u64) && len.is_multiple_of(BLOCK_BYTES);
+    assert!(aligned, "offset {offset_bytes} and length {len} are whole blocks");
+    assert!(
+        offset_bytes + len as u64 <= media.0.borrow().capacity_bytes,
+        "offset {offset_bytes} and length {len} lie on the drive"
+    );
+}

@@ -1,0 +1,151 @@
+//! One operation at the device, and the state of the drive it belongs to.
+
+use crate::counters::DriveCounters;
+use crate::files::DriveFile;
+use crate::pool::Lane;
+use engine_env::{DmaBuf, IoError};
+use futures_channel::oneshot;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// EINTR and EAGAIN taken in a row before an operation counts as failed.
+const RETRIES_MAX: u32 = 64;
+
+/// What an operation does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    Read,
+    Write,
+    /// fdatasync of the file of the first piece.
+    Sync,
+}
+
+/// A run of bytes in one file.
+pub(crate) struct Piece {
+    pub(crate) file: Rc<DriveFile>,
+    pub(crate) offset_bytes: u64,
+    pub(crate) len_bytes: usize,
+}
+
+/// How an operation ended; a read gives its buffer back.
+pub(crate) type Outcome = Result<Option<DmaBuf>, IoError>;
+
+/// An operation that is not at the device yet.
+pub(crate) struct Request {
+    pub(crate) work: Work,
+    pub(crate) first: Piece,
+    /// Where the bytes go on in the next file of a directory.
+    pub(crate) second: Option<Piece>,
+    pub(crate) buffer: Option<DmaBuf>,
+    pub(crate) reply: oneshot::Sender<Outcome>,
+}
+
+impl Request {
+    pub(crate) fn refuse(self, error: IoError) {
+        // Nobody waits any more: fine.
+        let _ = self.reply.send(Err(error));
+    }
+}
+
+/// What the shard knows of a drive while operations are under way.
+pub(crate) struct DriveState {
+    pub(crate) counters: Arc<DriveCounters>,
+    pub(crate) queue_depth: usize,
+    pub(crate) deadline_us: u64,
+    pub(crate) in_flight: Cell<usize>,
+    pub(crate) waiting: RefCell<VecDeque<Request>>,
+    pub(crate) offline: Cell<bool>,
+    /// Sticks: the kernel reports lost writes to one flush only, later ones would lie.
+    pub(crate) flush_error: Cell<Option<IoError>>,
+    /// The threads of this drive, where there is no ring.
+    pub(crate) lane: Option<Lane>,
+}
+
+impl DriveState {
+    /// Takes no more I/O, and refuses what waits.
+    pub(crate) fn take_offline(&self) {
+        self.offline.set(true);
+        let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
+        for request in waiting {
+            request.refuse(IoError::Offline);
+        }
+    }
+}
+
+/// An operation at the device. Owns the buffer and the files until its completion.
+pub(crate) struct Op {
+    pub(crate) drive: Rc<DriveState>,
+    pub(crate) work: Work,
+    pub(crate) first: Piece,
+    pub(crate) second: Option<Piece>,
+    /// Here with a ring; with the thread that works on it otherwise.
+    pub(crate) buffer: Option<DmaBuf>,
+    pub(crate) done_bytes: usize,
+    pub(crate) retries: u32,
+    pub(crate) started_us: u64,
+    pub(crate) deadline_us: u64,
+    /// `writes_done` of the file when a flush went to the device.
+    pub(crate) flush_mark: u64,
+    /// Gone once the deadline has passed.
+    pub(crate) reply: Option<oneshot::Sender<Outcome>>,
+}
+
+/// What follows a completion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Hand it to the device again: it was interrupted, or did only a part.
+    Again,
+    /// It is over; an errno if it failed.
+    Done(Result<(), i32>),
+}
+
+impl Op {
+    pub(crate) fn total_bytes(&self) -> usize {
+        self.first.len_bytes + self.second.as_ref().map_or(0, |piece| piece.len_bytes)
+    }
+
+    /// The piece that comes next, and how much of it is done.
+    pub(crate) fn current(&self) -> (&Piece, usize) {
+        match &self.second {
+            Some(second) if self.done_bytes >= self.first.len_bytes => {
+                (second, self.done_bytes - self.first.len_bytes)
+            }
+            _ => (&self.first, self.done_bytes),
+        }
+    }
+
+    /// Takes in a completion: bytes done, or an errno below zero.
+    pub(crate) fn advance(&mut self, result: i32) -> Step {
+        if result < 0 {
+            let errno = result.saturating_neg();
+            let passing = errno == libc::EINTR || errno == libc::EAGAIN;
+            if passing && self.retries < RETRIES_MAX {
+                self.retries += 1;
+                return Step::Again;
+            }
+            return Step::Done(Err(errno));
+        }
+        if self.work == Work::Sync {
+            return Step::Done(Ok(()));
+        }
+        self.done_bytes += usize::try_from(result).unwrap_or(0);
+        if self.done_bytes >= self.total_bytes() {
+            Step::Done(Ok(()))
+        } else if result == 0 {
+            // The file ends inside the drive: somebody cut it.
+            Step::Done(Err(libc::EIO))
+        } else {
+            Step::Again
+        }
+    }
+}
+
+/// What an errno means to the engine.
+pub(crate) fn io_error(errno: i32) -> IoError {
+    match errno {
+        libc::ENOSPC | libc::EDQUOT => IoError::NoSpace,
+        _ => IoError::Failed(errno),
+    }
+}

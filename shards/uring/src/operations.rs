@@ -1,0 +1,332 @@
+//! Operations under way on one shard: slab, completions, deadlines, the end.
+//!
+//! Invariants: an operation leaves the slab only at its completion; its deadline only takes away
+//! its answer. Nothing here calls back into tasks: answers wake them, and they run later.
+
+use crate::config::{IoDriverKind, RuntimeConfig};
+use crate::counters::add;
+use crate::files::{DriveFile, RetiredSlots};
+use crate::op::{DriveState, Op, Request, Step, Work, io_error};
+use crate::pool::{Event, Lane, Pool};
+use crate::ring::Ring;
+use engine_env::IoError;
+use shards_executor::{Unparker, now_us};
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// With I/O in flight the shard looks at the clock at least this often.
+const TICK_US: u64 = 500_000;
+
+/// A longer gap between two looks means that the shard itself stood still (a stopped process, a
+/// paused machine): that time is not the device's fault.
+const STALL_US: u64 = 2 * TICK_US;
+
+enum Backend {
+    Ring(Box<Ring>),
+    Pool(Pool),
+}
+
+pub(crate) struct Core {
+    backend: Backend,
+    config: RuntimeConfig,
+    ops: Vec<Option<Op>>,
+    free: Vec<usize>,
+    live: usize,
+    /// No deadline of a live operation is before this.
+    next_deadline_us: u64,
+    last_tick_us: u64,
+    events: Vec<Event>,
+    retired: RetiredSlots,
+    closed: bool,
+}
+
+impl Core {
+    pub(crate) fn new(kind: IoDriverKind, config: RuntimeConfig) -> io::Result<Self> {
+        let backend = match kind {
+            IoDriverKind::Uring => Backend::Ring(Box::new(Ring::new(config.ring_entries)?)),
+            IoDriverKind::ThreadPool => Backend::Pool(Pool::default()),
+        };
+        Ok(Self {
+            backend,
+            config,
+            ops: Vec::new(),
+            free: Vec::new(),
+            live: 0,
+            next_deadline_us: u64::MAX,
+            last_tick_us: now_us(),
+            events: Vec::new(),
+            retired: RetiredSlots::default(),
+            closed: false,
+        })
+    }
+
+    pub(crate) fn kind(&self) -> IoDriverKind {
+        match self.backend {
+            Backend::Ring(_) => IoDriverKind::Uring,
+            Backend::Pool(_) => IoDriverKind::ThreadPool,
+        }
+    }
+
+    pub(crate) fn unparker(&self) -> Unparker {
+        match &self.backend {
+            Backend::Ring(ring) => ring.unparker(),
+            Backend::Pool(pool) => pool.unparker(),
+        }
+    }
+
+    /// Makes an open file usable for operations.
+    pub(crate) fn attach(&mut self, file: Arc<File>, path: PathBuf) -> DriveFile {
+        let slot = match &mut self.backend {
+            Backend::Ring(ring) if !self.closed => ring.attach(file.as_raw_fd()),
+            _ => None,
+        };
+        DriveFile::new(file, path, slot, self.retired.clone())
+    }
+
+    /// The threads of a new drive, where drives have some.
+    pub(crate) fn open_lane(&self) -> io::Result<Option<Lane>> {
+        match &self.backend {
+            Backend::Ring(_) => Ok(None),
+            Backend::Pool(pool) => pool.open_lane(self.config.pool_threads).map(Some),
+        }
+    }
+
+    /// Starts an operation, or queues it behind those of its drive.
+    pub(crate) fn submit(&mut self, drive: &Rc<DriveState>, request: Request) {
+        if self.closed || drive.offline.get() {
+            request.refuse(IoError::Offline);
+        } else if drive.in_flight.get() >= drive.queue_depth {
+            drive.waiting.borrow_mut().push_back(request);
+        } else {
+            self.start(drive, request);
+        }
+    }
+
+    fn start(&mut self, drive: &Rc<DriveState>, request: Request) {
+        let started_us = now_us();
+        let deadline_us = started_us.saturating_add(drive.deadline_us);
+        self.next_deadline_us = self.next_deadline_us.min(deadline_us);
+        drive.in_flight.set(drive.in_flight.get() + 1);
+        add(&drive.counters.in_flight, 1);
+        let op = Op {
+            drive: drive.clone(),
+            work: request.work,
+            flush_mark: request.first.file.writes_done.get(),
+            first: request.first,
+            second: request.second,
+            buffer: request.buffer,
+            done_bytes: 0,
+            retries: 0,
+            started_us,
+            deadline_us,
+            reply: Some(request.reply),
+        };
+        self.live += 1;
+        let id = match self.free.pop() {
+            Some(id) => {
+                self.ops[id] = Some(op);
+                id
+            }
+            None => {
+                self.ops.push(Some(op));
+                self.ops.len() - 1
+            }
+        };
+        self.push(id);
+    }
+
+    fn push(&mut self, id: usize) {
+        let Some(op) = self.ops[id].as_mut() else { return };
+        match &mut self.backend {
+            Backend::Ring(ring) => ring.push(id, op),
+            Backend::Pool(pool) => pool.push(id, op),
+        }
+    }
+
+    /// Hands what is queued to the device, serves completions, then deadlines.
+    pub(crate) fn poll(&mut self) {
+        self.release_slots();
+        let mut events = std::mem::take(&mut self.events);
+        match &mut self.backend {
+            Backend::Ring(ring) => {
+                ring.submit();
+                ring.collect(&mut events);
+            }
+            Backend::Pool(pool) => pool.collect(&mut events),
+        }
+        for event in events.drain(..) {
+            self.serve(event);
+        }
+        self.events = events;
+        self.tick(now_us());
+    }
+
+    /// Sleeps until a completion, an unpark, the timeout or a deadline.
+    pub(crate) fn wait(&mut self, timeout_us: Option<u64>) {
+        self.release_slots();
+        let mut timeout_us = timeout_us;
+        if self.live > 0 {
+            let deadline_us = self.next_deadline_us.saturating_sub(now_us()).min(TICK_US);
+            timeout_us = Some(timeout_us.map_or(deadline_us, |given_us| given_us.min(deadline_us)));
+        }
+        match &mut self.backend {
+            Backend::Ring(ring) => ring.wait(timeout_us),
+            Backend::Pool(pool) => pool.wait(timeout_us),
+        }
+    }
+
+    fn release_slots(&mut self) {
+        if self.retired.borrow().is_empty() {
+            return;
+        }
+        let slots = std::mem::take(&mut *self.retired.borrow_mut());
+        if let Backend::Ring(ring) = &mut self.backend {
+            for slot in slots {
+                ring.detach(slot);
+            }
+        }
+    }
+
+    fn serve(&mut self, event: Event) {
+        let Some(entry) = self.ops.get_mut(event.id) else { return };
+        let Some(op) = entry.as_mut() else { return };
+        if event.buffer.is_some() {
+            op.buffer = event.buffer;
+        }
+        let result = match op.advance(event.result) {
+            Step::Again => {
+                self.push(event.id);
+                return;
+            }
+            Step::Done(result) => result,
+        };
+        if let Some(op) = entry.take() {
+            self.free.push(event.id);
+            self.live -= 1;
+            self.complete(op, result);
+        }
+    }
+
+    fn complete(&mut self, op: Op, result: Result<(), i32>) {
+        let drive = op.drive.clone();
+        drive.in_flight.set(drive.in_flight.get() - 1);
+        count(&op, result.is_err());
+        let result = result.map_err(io_error);
+        match (op.work, result) {
+            (Work::Read, _) => {}
+            (Work::Write, _) => {
+                for piece in [Some(&op.first), op.second.as_ref()].into_iter().flatten() {
+                    piece.file.writes_done.set(piece.file.writes_done.get() + 1);
+                }
+            }
+            (Work::Sync, Ok(())) => {
+                let flushed = &op.first.file.flushed_through;
+                flushed.set(flushed.get().max(op.flush_mark));
+            }
+            (Work::Sync, Err(error)) => drive.flush_error.set(Some(error)),
+        }
+        if let Some(reply) = op.reply {
+            let buffer = if op.work == Work::Read { op.buffer } else { None };
+            // Nobody waits any more: the result and the buffer end here.
+            let _ = reply.send(result.map(|()| buffer));
+        }
+        while !self.closed && drive.in_flight.get() < drive.queue_depth {
+            let Some(request) = drive.waiting.borrow_mut().pop_front() else { return };
+            self.start(&drive, request);
+        }
+    }
+
+    /// Answers for the operations whose time is over; the device keeps their buffers.
+    fn tick(&mut self, now_us: u64) {
+        let gap_us = now_us.saturating_sub(self.last_tick_us);
+        self.last_tick_us = now_us;
+        if self.live == 0 {
+            self.next_deadline_us = u64::MAX;
+            return;
+        }
+        if gap_us > STALL_US {
+            self.next_deadline_us = self.next_deadline_us.saturating_add(gap_us);
+            for op in self.ops.iter_mut().flatten() {
+                op.deadline_us = op.deadline_us.saturating_add(gap_us);
+            }
+        }
+        if now_us < self.next_deadline_us {
+            return;
+        }
+        self.next_deadline_us = u64::MAX;
+        for op in self.ops.iter_mut().flatten() {
+            if op.deadline_us > now_us {
+                self.next_deadline_us = self.next_deadline_us.min(op.deadline_us);
+            } else if let Some(reply) = op.reply.take() {
+                let _ = reply.send(Err(IoError::Timeout));
+                add(&op.drive.counters.timeouts, 1);
+                op.drive.take_offline();
+            }
+        }
+    }
+
+    /// Waits for what is in flight, up to the limit of the settings, then leaks what the kernel
+    /// may still write to. Nothing is submitted afterwards.
+    pub(crate) fn shutdown(&mut self) {
+        if self.closed {
+            return;
+        }
+        self.closed = true;
+        let until_us = now_us().saturating_add(self.config.shutdown_us);
+        while self.live > 0 && now_us() < until_us {
+            self.wait(Some(100_000));
+            self.poll();
+        }
+        let idle = self.live == 0;
+        let mut ops = std::mem::take(&mut self.ops);
+        for op in ops.iter_mut().flatten() {
+            op.reply = None;
+        }
+        if !idle {
+            let _: &'static mut Vec<Option<Op>> = Box::leak(Box::new(ops));
+        }
+        self.live = 0;
+        self.free.clear();
+        if let Backend::Ring(ring) = &mut self.backend {
+            ring.close(idle);
+        }
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        self.shutdown();
+    }
+}
+
+/// Takes a completed operation into the drive's counters.
+fn count(op: &Op, failed: bool) {
+    let counters = &op.drive.counters;
+    let latency_us = now_us().saturating_sub(op.started_us);
+    let bytes = op.total_bytes() as u64;
+    counters.in_flight.fetch_sub(1, Ordering::Relaxed);
+    match op.work {
+        Work::Read => {
+            add(&counters.reads, 1);
+            add(&counters.read_bytes, bytes);
+            add(&counters.read_us, latency_us);
+        }
+        Work::Write => {
+            add(&counters.writes, 1);
+            add(&counters.write_bytes, bytes);
+            add(&counters.write_us, latency_us);
+        }
+        Work::Sync => {
+            add(&counters.flushes, 1);
+            add(&counters.flush_us, latency_us);
+        }
+    }
+    if failed {
+        add(&counters.errors, 1);
+    }
+}

@@ -1,0 +1,239 @@
+//! The command line. Values of settings stay texts here: the table in `config` checks them, so
+//! that a flag is refused with the words a file is refused with.
+
+use crate::config::FlagValue;
+use crate::{exit, version};
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// `basalt`.
+#[derive(Debug, Parser)]
+#[command(
+    name = "basalt",
+    version = version::LONG,
+    about = "A durable, erasure-coded S3 object store",
+    after_help = exit::HELP
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve S3 from the drives given
+    #[command(after_help = exit::HELP)]
+    Server(Box<ServerArguments>),
+    /// Check or show the configuration
+    Config {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Say whether this machine and the drives are fit, and what to do where they are not
+    Doctor(DoctorArguments),
+    /// Show the drives of a running server
+    Status(StatusArguments),
+}
+
+/// `basalt server`.
+#[derive(Debug, Args)]
+pub struct ServerArguments {
+    /// Address to listen on; may be repeated [default: 127.0.0.1:9000]
+    #[arg(long, value_name = "IP:PORT")]
+    pub address: Vec<String>,
+    /// Parity fragments per stripe [default: by the size of the set]
+    #[arg(long, value_name = "P")]
+    pub parity: Option<String>,
+    /// Drives per erasure set [default: the best that divides the drives]
+    #[arg(long, value_name = "N")]
+    pub set_size: Option<String>,
+    /// Configuration file [default: /etc/basalt/basalt.toml, if it exists]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Try it out: six drives under DIR, keys made once and printed [default DIR: ./basalt-data]
+    #[arg(
+        long,
+        value_name = "DIR",
+        num_args = 0..=1,
+        default_missing_value = "./basalt-data",
+        conflicts_with = "drives"
+    )]
+    pub dev: Option<PathBuf>,
+    /// Most that one directory or file drive takes, such as 500GiB
+    #[arg(long, value_name = "SIZE")]
+    pub drive_size: Option<String>,
+    /// Threads that own the drives
+    #[arg(long, value_name = "N")]
+    pub shards: Option<String>,
+    /// Threads that serve S3
+    #[arg(long, value_name = "N")]
+    pub gateways: Option<String>,
+    /// Drive I/O: auto, uring or threads
+    #[arg(long, value_name = "DRIVER")]
+    pub driver: Option<String>,
+    /// Domain for virtual-host requests; may be repeated
+    #[arg(long, value_name = "DOMAIN")]
+    pub domain: Vec<String>,
+    /// Region that clients must sign for [default: us-east-1]
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+    /// Memory the server may use, such as 4GiB [default: a quarter of RAM]
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<String>,
+    /// error, warn, info, debug or trace [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+    /// text or json [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<String>,
+    /// Directories, files or block devices; {1...6} is expanded
+    #[arg(value_name = "DRIVE")]
+    pub drives: Vec<String>,
+}
+
+impl ServerArguments {
+    /// The settings that were given.
+    pub fn flags(&self) -> Vec<FlagValue> {
+        let lists: [(&'static str, &Vec<String>); 3] =
+            [("address", &self.address), ("domain", &self.domain), ("drives", &self.drives)];
+        let singles: [(&'static str, &Option<String>); 10] = [
+            ("parity", &self.parity),
+            ("set_size", &self.set_size),
+            ("drive_size", &self.drive_size),
+            ("shards", &self.shards),
+            ("gateways", &self.gateways),
+            ("driver", &self.driver),
+            ("region", &self.region),
+            ("memory", &self.memory),
+            ("log.level", &self.log_level),
+            ("log.format", &self.log_format),
+        ];
+        let mut flags = Vec::new();
+        for (name, values) in lists {
+            if !values.is_empty() {
+                flags.push(FlagValue { name, values: values.clone() });
+            }
+        }
+        for (name, value) in singles {
+            if let Some(value) = value {
+                flags.push(FlagValue { name, values: vec![value.clone()] });
+            }
+        }
+        flags
+    }
+}
+
+/// `basalt config`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Check environment and file; every problem is named
+    Check {
+        /// Configuration file [default: /etc/basalt/basalt.toml, if it exists]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Print every setting, as TOML
+    Show {
+        /// Configuration file [default: /etc/basalt/basalt.toml, if it exists]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Say where each value comes from
+        #[arg(long)]
+        origin: bool,
+    },
+    /// Print the table of all settings, as Markdown
+    Reference,
+}
+
+/// `basalt doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArguments {
+    /// Directories, files or block devices to look at; {1...6} is expanded
+    #[arg(value_name = "DRIVE")]
+    pub drives: Vec<String>,
+}
+
+/// `basalt status`.
+#[derive(Debug, Args)]
+pub struct StatusArguments {
+    /// Server to ask [default: BASALT_ENDPOINT, then http://127.0.0.1:9000]
+    #[arg(long, value_name = "URL")]
+    pub endpoint: Option<String>,
+    /// Print the server's answer as it is
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::settings::SETTINGS;
+    use clap::CommandFactory;
+
+    fn server(arguments: &[&str]) -> Box<ServerArguments> {
+        let line = ["basalt", "server"].iter().chain(arguments);
+        match Cli::try_parse_from(line).unwrap().command {
+            Command::Server(arguments) => arguments,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_of_the_table_exists() {
+        let command = Cli::command();
+        let server = command.find_subcommand("server").unwrap();
+        let flags: Vec<String> = server
+            .get_arguments()
+            .filter_map(|argument| argument.get_long().map(|name| format!("--{name}")))
+            .collect();
+        for setting in SETTINGS.iter().filter(|setting| setting.flag.starts_with("--")) {
+            assert!(flags.iter().any(|flag| flag == setting.flag), "{}", setting.flag);
+        }
+    }
+
+    #[test]
+    fn dev_takes_an_optional_directory() {
+        assert_eq!(server(&["--dev"]).dev, Some(PathBuf::from("./basalt-data")));
+        assert_eq!(server(&["--dev", "/x"]).dev, Some(PathBuf::from("/x")));
+        assert_eq!(server(&["/d1"]).dev, None);
+        assert!(Cli::try_parse_from(["basalt", "server", "--dev", "/x", "/d1"]).is_err());
+    }
+
+    #[test]
+    fn only_given_flags_are_layers() {
+        assert!(server(&[]).flags().is_empty());
+        let flags =
+            server(&["--address", "[::1]:1", "--address", ":2", "--parity", "2", "/d"]).flags();
+        let names: Vec<&str> = flags.iter().map(|flag| flag.name).collect();
+        assert_eq!(names, ["address", "drives", "parity"]);
+        assert_eq!(flags[0].values, ["[::1]:1", ":2"]);
+        let all = [
+            "--parity=1",
+            "--set-size=2",
+            "--drive-size=3",
+            "--shards=4",
+            "--gateways=5",
+            "--driver=6",
+            "--region=7",
+            "--memory=8",
+            "--log-level=9",
+            "--log-format=10",
+            "--domain=11",
+        ];
+        let flags = server(&all).flags();
+        for argument in all {
+            let (flag, value) = argument.split_once('=').unwrap();
+            let setting = SETTINGS.iter().find(|setting| setting.flag == flag).unwrap();
+            let given = flags.iter().find(|given| given.name == setting.name).unwrap();
+            assert_eq!(given.values, [value], "{flag}");
+        }
+    }
+}
