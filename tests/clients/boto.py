@@ -352,7 +352,8 @@ def many_deletes(client):
 
 
 def fetch(url, method="GET", body=None, headers=None):
-    request = urllib.request.Request(url, data=body, method=method, headers=headers or {})
+    headers = headers or ({"Content-Type": "application/octet-stream"} if body else {})
+    request = urllib.request.Request(url, data=body, method=method, headers=headers)
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return answer.status, answer.read()

@@ -173,7 +173,7 @@ def replace(server, index):
     """`basalt storage drive replace`: asks the running server to rebuild a drive."""
     from basalt import PASSWORD, USER  # noqa: PLC0415
 
-    command = [binary(), "storage", "drive", "replace", "--server", server.endpoint]
+    command = [binary(), "storage", "drive", "replace", "--endpoint", server.endpoint]
     command.append(str(server.drives[index]))
     env = {"BASALT_ROOT_USER": USER, "BASALT_ROOT_PASSWORD": PASSWORD, "PATH": "/usr/bin:/bin"}
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)

@@ -87,7 +87,7 @@ class Kills:
         self.recovery_s.append(self.server.start())
 
 
-def expected_panics(server):
+def panics_found(server):
     panics = server.panics()
     return [f"the server's log says: {line}" for line in panics[:5]]
 
@@ -116,8 +116,8 @@ def run(options):
             load.violate(f"SIGTERM ended the server with {code}")
         server.start()
         load.check()
-        report(kills, load, expected_panics(server))
-        return load.violations + expected_panics(server)
+        report(kills, load, panics_found(server))
+        return load.violations + panics_found(server)
 
 
 def report(kills, load, panics):

@@ -6,6 +6,7 @@ Ends only processes it started, by pid. Every wait has a limit. The binary is BA
 
 import atexit
 import http.client
+import importlib.util
 import json
 import os
 import pathlib
@@ -25,11 +26,27 @@ USER = "basalt-test-user"
 PASSWORD = "basalt-test-password-0123456789"
 REGION = "us-east-1"
 
-# What the server must tell in GET /-/status: {"drives": [{"path", "uuid", "state", "used_bytes",
-# "free_bytes", "errors", "objects_short"}]}.
+# A drive's state in GET /-/status; tools/basalt/src/status.rs has the whole answer.
 STATE_IN_SYNC = "in-sync"
 
 _started = []
+
+
+def _need_boto3():
+    """Goes on under target/ci-venv where this python lacks boto3."""
+    if importlib.util.find_spec("boto3"):
+        return
+    python = REPOSITORY / "target/ci-venv/bin/python3"
+    if python.exists() and not os.environ.get("BASALT_IN_VENV"):
+        os.environ["BASALT_IN_VENV"] = "1"
+        os.execv(python, [str(python), *sys.argv])
+    sys.exit(
+        "boto3 is missing: python3 -m venv target/ci-venv && "
+        "target/ci-venv/bin/pip install awscli boto3 s3cmd"
+    )
+
+
+_need_boto3()
 
 
 def binary():

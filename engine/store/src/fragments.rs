@@ -31,10 +31,10 @@ struct Open {
     finished: bool,
 }
 
-/// A fragment's record and sums, ready for reads.
-pub(crate) struct FragmentMap {
-    pub record: FragmentRecord,
-    pub sums: Vec<u64>,
+/// The sums of a fragment, ready for reads; they do not change when it is moved.
+struct FragmentMap {
+    footer_sum: u64,
+    sums: Vec<u64>,
 }
 
 /// Fragments being written, and maps of those being read.
@@ -235,6 +235,26 @@ impl<E: Env> Store<E> {
         self.shared.fragment_record(data).await
     }
 
+    /// Whether every block of a fragment is here and its sum holds. A prepared write's fragment
+    /// may not be: its data shares the flush of the record, and a crash may keep only the record.
+    ///
+    /// # Errors
+    /// A device error.
+    pub async fn verify_fragment(&self, data: DataId) -> Result<bool, DriveError> {
+        let Some(record) = self.shared.fragment_record(data).await? else { return Ok(false) };
+        let fragment_bytes = record.fragment_bytes();
+        let mut at = 0;
+        while at < fragment_bytes {
+            let len = (fragment_bytes - at).min(1 << 20);
+            match self.read_fragment(data, at, usize::try_from(len).unwrap_or(1 << 20)).await {
+                Ok(_) => at += len,
+                Err(DriveError::Format(_) | DriveError::NotFound) => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
     /// Reads bytes of a fragment; every block they lie in is checked.
     ///
     /// # Errors
@@ -249,30 +269,23 @@ impl<E: Env> Store<E> {
         if let Some(error) = shared.failed() {
             return Err(error);
         }
-        let map = shared.fragment_map(data).await?;
-        let fragment_bytes = map.record.fragment_bytes();
-        if len == 0 || offset_bytes + len as u64 > fragment_bytes {
-            return Err(FormatError::Bounds("a fragment read").into());
-        }
-        let block = FOOTER_BLOCK_BYTES as u64;
-        let start = offset_bytes / block * block;
-        let end = (offset_bytes + len as u64).next_multiple_of(block).min(fragment_bytes);
-        let bytes = shared.read_linear(&map.record, start, end - start).await?;
-        for (index, chunk) in bytes.chunks(FOOTER_BLOCK_BYTES).enumerate() {
-            let sum = map.sums.get((start / block) as usize + index);
-            if sum != Some(&crc64(chunk)) {
-                shared.counters.corrupt.set(shared.counters.corrupt.get() + 1);
-                shared.fragments.borrow_mut().forget_map(data);
-                return Err(FormatError::Sum("a fragment block").into());
+        let mut tried: Option<FragmentRecord> = None;
+        loop {
+            // Cleaning may move the fragment between look-up and read: what was read is believed
+            // lost only if the record still says the same.
+            let record = shared.fragment_record(data).await?.ok_or(DriveError::NotFound)?;
+            match shared.read_as_recorded(&record, offset_bytes, len).await {
+                Err(DriveError::Format(error)) => {
+                    shared.fragments.borrow_mut().forget_map(data);
+                    if tried.as_ref() == Some(&record) {
+                        shared.count_corrupt();
+                        return Err(error.into());
+                    }
+                    tried = Some(record);
+                }
+                outcome => return outcome.map(|bytes| (record.index, bytes)),
             }
         }
-        let from = (offset_bytes - start) as usize;
-        if from == 0 {
-            let mut bytes = bytes;
-            bytes.set_len(len);
-            return Ok((map.record.index, bytes));
-        }
-        Ok((map.record.index, DmaBuf::copy_of(&bytes[from..from + len])))
     }
 }
 
@@ -320,24 +333,56 @@ impl<E: Env> Shared<E> {
         Ok(Some(FragmentRecord::from_value(&value)?))
     }
 
-    async fn fragment_map(&self, data: DataId) -> Result<Rc<FragmentMap>, DriveError> {
-        if let Some(map) = self.fragments.borrow().maps.get(&data) {
+    async fn read_as_recorded(
+        &self,
+        record: &FragmentRecord,
+        offset_bytes: u64,
+        len: usize,
+    ) -> Result<DmaBuf, DriveError> {
+        let fragment_bytes = record.fragment_bytes();
+        if len == 0 || offset_bytes + len as u64 > fragment_bytes {
+            return Err(FormatError::Bounds("a fragment read").into());
+        }
+        let map = self.fragment_map(record).await?;
+        let block = FOOTER_BLOCK_BYTES as u64;
+        let start = offset_bytes / block * block;
+        let end = (offset_bytes + len as u64).next_multiple_of(block).min(fragment_bytes);
+        let mut bytes = self.read_linear(record, start, end - start).await?;
+        for (index, chunk) in bytes.chunks(FOOTER_BLOCK_BYTES).enumerate() {
+            if map.sums.get((start / block) as usize + index) != Some(&crc64(chunk)) {
+                return Err(FormatError::Sum("a fragment block").into());
+            }
+        }
+        let from = (offset_bytes - start) as usize;
+        if from == 0 {
+            bytes.set_len(len);
+            return Ok(bytes);
+        }
+        Ok(DmaBuf::copy_of(&bytes[from..from + len]))
+    }
+
+    /// The sums of a fragment, from memory if they are of this very record.
+    async fn fragment_map(
+        &self,
+        record: &FragmentRecord,
+    ) -> Result<Rc<FragmentMap>, DriveError> {
+        let data = record.data;
+        if let Some(map) = self.fragments.borrow().maps.get(&data)
+            && map.footer_sum == record.footer_sum
+        {
             return Ok(Rc::clone(map));
         }
-        let record = self.fragment_record(data).await?.ok_or(DriveError::NotFound)?;
         let fragment_bytes = record.fragment_bytes();
         let blocks = fragment_bytes.div_ceil(FOOTER_BLOCK_BYTES as u64) as usize;
         let offset = fragment_bytes.next_multiple_of(BLOCK_BYTES as u64);
-        let footer_bytes = engine_format::footer_bytes(fragment_bytes);
-        let padded = footer_bytes.next_multiple_of(BLOCK_BYTES as u64);
-        let bytes = self.read_linear(&record, offset, padded).await?;
-        let footer = FragmentFooter::decode(&bytes, record.footer_sum, blocks).inspect_err(|_| {
-            self.counters.corrupt.set(self.counters.corrupt.get() + 1);
-        })?;
+        let padded =
+            engine_format::footer_bytes(fragment_bytes).next_multiple_of(BLOCK_BYTES as u64);
+        let bytes = self.read_linear(record, offset, padded).await?;
+        let footer = FragmentFooter::decode(&bytes, record.footer_sum, blocks)?;
         if footer.data != data || footer.index != record.index {
             return Err(FormatError::Misplaced("a fragment footer").into());
         }
-        let map = Rc::new(FragmentMap { record, sums: footer.sums });
+        let map = Rc::new(FragmentMap { footer_sum: record.footer_sum, sums: footer.sums });
         let mut fragments = self.fragments.borrow_mut();
         if fragments.maps.len() >= MAPS_MAX {
             fragments.maps.pop_first();

@@ -215,8 +215,19 @@ async fn open(
 ) -> Result<Store<SimEnv>, engine_store::DriveError> {
     let drive = media.open(world);
     let (store, _) = Store::open(env, drive, SEGMENT_BYTES, config()).await?;
-    let newest = store.unsettled().last().map(|commit| commit.sequence);
-    if let Some(through) = newest {
+    let mut through = None;
+    for commit in store.unsettled() {
+        let mut whole = true;
+        for fragment in &commit.adopts {
+            whole &= store.verify_fragment(fragment.data).await?;
+        }
+        if whole {
+            through = Some(commit.sequence);
+        } else {
+            store.abort(vec![commit.sequence]).await?;
+        }
+    }
+    if let Some(through) = through {
         store.mark(vec![Mark { through }]).await?;
     }
     Ok(store)

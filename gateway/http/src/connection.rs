@@ -26,6 +26,9 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// Connections above the limit that are being told so; further ones are closed without a word.
 pub const REFUSALS_MAX: usize = 256;
 
+/// The most hyper holds of one connection on its way in; a head still unfinished then is refused.
+const BUFFER_BYTES_MAX: usize = 256 * 1024;
+
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(5);
 
 const REFUSAL_BODY: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>SlowDown</Code>\
@@ -82,6 +85,7 @@ pub(crate) fn builder(header_bytes_max: usize, header_timeout: Duration) -> http
         .timer(MonoioTimer)
         .header_read_timeout(header_timeout)
         .max_header_size(header_bytes_max)
+        .max_buf_size(BUFFER_BYTES_MAX.max(header_bytes_max))
         .keep_alive(true);
     builder
 }

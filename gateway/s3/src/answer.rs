@@ -4,12 +4,10 @@
 
 use crate::refusal::{error_tail, escaped};
 use gateway_core::ErrorCode;
-use http::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue, SERVER};
+use http::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderValue, SERVER};
 use http::{Method, Response, StatusCode};
 use s3s::Body;
 use std::cell::Cell;
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 
 /// Makes request ids: unique on this thread, and scattered so that ids of threads do not meet.
 #[derive(Debug)]
@@ -55,7 +53,7 @@ pub(crate) fn finish(
     }
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(request_id) {
-        headers.insert(REQUEST_ID, value);
+        headers.insert("x-amz-request-id", value);
     }
     headers.insert(SERVER, HeaderValue::from_static("basalt"));
     response

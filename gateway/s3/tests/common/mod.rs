@@ -43,7 +43,7 @@ pub struct Server {
 }
 
 pub fn server() -> Server {
-    let store = ModelStore::new(Rc::new(|| 1_700_000_000_000));
+    let store = ModelStore::new(Rc::new(|| 1_700_000_000_000_u64));
     let owner = Owner { id: "owner".to_owned(), display_name: "root".to_owned() };
     let config = GatewayConfig { region: "us-east-1".to_owned(), owner };
     let gateway = Rc::new(Gateway::new(store.clone(), config));
@@ -190,7 +190,9 @@ impl Signer {
 pub fn iso(seconds: u64) -> String {
     let (mut days, rest) = (seconds / 86_400, seconds % 86_400);
     let mut year = 1970;
-    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
     while days >= 365 + u64::from(leap(year)) {
         days -= 365 + u64::from(leap(year));
         year += 1;
