@@ -1,7 +1,7 @@
 //! Keys of the index of one drive: keyspace, rank, then what the keyspace sorts by.
 //!
 //! `C | rank | bucket | key` newest version; `U | rank | bucket | escaped key | upload`;
-//! `P | rank | bucket | escaped key | upload | part number`; `F | data id` fragments of this drive;
+//! `P | rank | upload | part number`; `F | data id` fragments of this drive;
 //! `R | data id` fragments to free (a durable to-do list). The rank is the place of this drive in
 //! the key's order, so that entries it leads (rank 0) lie together and LIST reads only those.
 
@@ -127,10 +127,10 @@ impl IndexKey {
         bytes
     }
 
-    /// The suffix of `Parts`: that of the upload, then the part number.
+    /// The suffix of `Parts`: upload (unique for ever), then the part number.
     #[must_use]
-    pub fn part_suffix(upload_suffix: &[u8], part: PartNumber) -> Vec<u8> {
-        let mut bytes = upload_suffix.to_vec();
+    pub fn part_suffix(upload: UploadId, part: PartNumber) -> Vec<u8> {
+        let mut bytes = upload.0.to_vec();
         bytes.extend_from_slice(&part.get().to_be_bytes());
         bytes
     }
@@ -142,14 +142,13 @@ impl IndexKey {
         Some((BucketId(u64::from_be_bytes(*bucket)), Key::from_bytes(key).ok()?))
     }
 
-    /// Bucket, key, upload and what follows of a suffix of `Uploads` or `Parts`.
+    /// Bucket, key and upload of a suffix of `Uploads`.
     #[must_use]
-    pub fn parse_upload(suffix: &[u8]) -> Option<(BucketId, Key, UploadId, &[u8])> {
+    pub fn parse_upload(suffix: &[u8]) -> Option<(BucketId, Key, UploadId)> {
         let (bucket, rest) = suffix.split_first_chunk::<8>()?;
         let (key, rest) = unescape_key(rest)?;
-        let (upload, rest) = rest.split_first_chunk::<16>()?;
-        let bucket = BucketId(u64::from_be_bytes(*bucket));
-        Some((bucket, Key::from_bytes(&key).ok()?, UploadId(*upload), rest))
+        let upload = UploadId(rest.try_into().ok()?);
+        Some((BucketId(u64::from_be_bytes(*bucket)), Key::from_bytes(&key).ok()?, upload))
     }
 }
 
@@ -174,9 +173,9 @@ mod tests {
     #[test]
     fn uploads_round_trip() {
         let suffix = IndexKey::upload_suffix(BucketId(9), b"a/b", UploadId([7; 16]));
-        let part = IndexKey::part_suffix(&suffix, PartNumber::new(258).unwrap());
-        let (bucket, key, upload, rest) = IndexKey::parse_upload(&part).unwrap();
+        let (bucket, key, upload) = IndexKey::parse_upload(&suffix).unwrap();
         assert_eq!((bucket, key.as_str(), upload), (BucketId(9), "a/b", UploadId([7; 16])));
-        assert_eq!(rest, [1, 2]);
+        let part = IndexKey::part_suffix(upload, PartNumber::new(258).unwrap());
+        assert_eq!(part[16..], [1, 2]);
     }
 }

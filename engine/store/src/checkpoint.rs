@@ -229,6 +229,7 @@ impl<E: Env> Shared<E> {
         let offset = u64::from(segment.0) * segment_bytes;
         self.write_pieces(offset, DmaBuf::copy_of(&bytes)).await?;
         self.drive.flush().await?;
+        let _permit = self.superblock_gate.take(1).await;
         let superblock = {
             let mut superblock = self.superblock.borrow_mut();
             superblock.generation += 1;

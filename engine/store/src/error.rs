@@ -29,6 +29,9 @@ pub enum DriveError {
     /// The log breaks before something known durable: rot, not a torn tail.
     #[error("the log breaks before batch {0}, which was durable")]
     LogRot(u64),
+    /// Sent under an epoch that is not in force here.
+    #[error("another view is in force")]
+    Fenced,
     /// Too small for the reserve.
     #[error("the drive has {0} segments; at least {1} are needed")]
     TooSmall(u32, u32),
@@ -43,6 +46,7 @@ impl DriveError {
             Self::Format(error) => error.class(),
             Self::Failed | Self::NotFormatted => ErrorClass::Device,
             Self::Full => ErrorClass::NoSpace,
+            Self::Fenced => ErrorClass::Busy,
             Self::NotFound => ErrorClass::NotFound,
             Self::LogRot(_) => ErrorClass::Corrupt,
             Self::TooSmall(..) => ErrorClass::Invalid,

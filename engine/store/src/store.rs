@@ -10,6 +10,7 @@ use crate::log::Log;
 use crate::runs::Runs;
 use crate::space::{NoSpace, Space};
 use crate::state::State;
+use engine_env::sync::Gate;
 use engine_env::{DmaBuf, Drive, Env};
 use engine_format::{Commit, DriveState, Mark, PeerKnown, Record, Superblock, View};
 use engine_types::{DataId, DeploymentId, DriveId, Epoch, Position, SegmentId, Sequence, SetId};
@@ -86,6 +87,8 @@ pub(crate) struct Shared<E: Env> {
     pub config: StoreConfig,
     pub identity: DriveIdentity,
     pub superblock: RefCell<Superblock>,
+    /// One write of the superblock at a time.
+    pub superblock_gate: Gate,
     pub state: RefCell<State>,
     pub space: RefCell<Space>,
     pub log: RefCell<Log>,
@@ -141,6 +144,7 @@ impl<E: Env> Store<E> {
             config: parts.config,
             identity,
             superblock: RefCell::new(parts.superblock),
+            superblock_gate: Gate::new(1),
             state: RefCell::new(parts.state),
             space: RefCell::new(parts.space),
             log: RefCell::new(parts.log),
@@ -160,7 +164,8 @@ impl<E: Env> Store<E> {
     /// Who the drive is.
     #[must_use]
     pub fn identity(&self) -> DriveIdentity {
-        self.shared.identity
+        let rebuilding = self.shared.superblock.borrow().state == DriveState::Rebuilding;
+        DriveIdentity { rebuilding, ..self.shared.identity }
     }
 
     /// Why the drive is out of service, if it is.
@@ -244,6 +249,24 @@ impl<E: Env> Store<E> {
         let receiver = self.shared.append(Record::View(view));
         receiver.await.unwrap_or(Err(DriveError::Failed))?;
         Ok(true)
+    }
+
+    /// The drive holds all it should: it may be in sync again after the next opening too.
+    ///
+    /// # Errors
+    /// Any `DriveError`.
+    pub async fn rebuilt(&self) -> Result<(), DriveError> {
+        let _permit = self.shared.superblock_gate.take(1).await;
+        let superblock = {
+            let mut superblock = self.shared.superblock.borrow_mut();
+            if superblock.state == DriveState::Active {
+                return Ok(());
+            }
+            superblock.state = DriveState::Active;
+            superblock.generation += 1;
+            superblock.clone()
+        };
+        crate::recover::write_superblock(&self.shared.drive, &superblock).await
     }
 
     /// Logs what the other drives have made durable.

@@ -271,7 +271,7 @@ impl Drive for RealDrive {
         self.inner.prepared_bytes.get()
     }
 
-    fn prepare(&self, end_bytes: u64) -> impl Future<Output = Result<(), IoError>> + 'static {
+    fn prepare(&self, end_bytes: u64) -> impl Future<Output = Result<(), IoError>> + use<> {
         let (reply, receiver) = oneshot::channel();
         if end_bytes <= self.prepared_bytes() {
             let _ = reply.send(Ok(()));
@@ -291,7 +291,7 @@ impl Drive for RealDrive {
         &self,
         offset_bytes: u64,
         buffer: DmaBuf,
-    ) -> impl Future<Output = Result<DmaBuf, IoError>> + 'static {
+    ) -> impl Future<Output = Result<DmaBuf, IoError>> + use<> {
         let receiver = self.transfer(Work::Read, offset_bytes, buffer);
         async move {
             match outcome(receiver).await? {
@@ -305,12 +305,12 @@ impl Drive for RealDrive {
         &self,
         offset_bytes: u64,
         buffer: DmaBuf,
-    ) -> impl Future<Output = Result<(), IoError>> + 'static {
+    ) -> impl Future<Output = Result<(), IoError>> + use<> {
         let receiver = self.transfer(Work::Write, offset_bytes, buffer);
         async move { outcome(receiver).await.map(|_| ()) }
     }
 
-    fn flush(&self) -> impl Future<Output = Result<(), IoError>> + 'static {
+    fn flush(&self) -> impl Future<Output = Result<(), IoError>> + use<> {
         let refused = match self.inner.state.flush_error.get() {
             Some(error) => Some(error),
             None if self.is_offline() => Some(IoError::Offline),

@@ -51,7 +51,7 @@ impl Env for RealEnv {
         wall_ms()
     }
 
-    fn sleep_us(&self, duration_us: u64) -> impl Future<Output = ()> + 'static {
+    fn sleep_us(&self, duration_us: u64) -> impl Future<Output = ()> + use<> {
         self.handle.sleep_us(duration_us)
     }
 

@@ -1,0 +1,299 @@
+//! The decision about every unsettled write (rule 2).
+//!
+//! Invariants: a write some in-sync drive holds a mark for is settled; of the others, one that can
+//! be read (D verified fragments, or one payload, or nothing to read) is made whole on every
+//! in-sync position it belongs to; one that cannot, and that some answering in-sync position never
+//! had, was never acknowledged and is aborted; otherwise nobody may guess, and its key answers 503.
+
+use crate::error::SetError;
+use crate::message::{DriveReply, DriveRequest, Peers, Prepare};
+use crate::view::{Coordinator, Hellos};
+use bytes::Bytes;
+use engine_env::DmaBuf;
+use engine_format::{Commit, CommitData, Keyspace, Mark, View};
+use engine_store::FragmentPlan;
+use engine_types::{DataId, FragmentIndex, Geometry, Position, PositionSet, Sequence};
+use futures_util::future::join_all;
+use std::collections::BTreeMap;
+
+/// The unsettled writes of a set, one decision at a time.
+pub(crate) struct Decisions<'a, P: Peers> {
+    coordinator: &'a Coordinator<P>,
+    view: &'a View,
+    /// In sync and answering.
+    active: PositionSet,
+    pub undecided: Vec<Vec<u8>>,
+    pub rolled_forward: u64,
+    pub aborted: u64,
+}
+
+/// A write and the positions that have it.
+struct Unsettled {
+    /// By position: each logs its own variant (payload, mutations).
+    copies: BTreeMap<Position, Commit>,
+}
+
+impl Unsettled {
+    fn any(&self) -> Option<&Commit> {
+        // A copy with mutations is from a metadata position and says most.
+        self.copies
+            .values()
+            .max_by_key(|commit| (commit.mutations.len(), commit.payload.len()))
+    }
+}
+
+impl<'a, P: Peers> Decisions<'a, P> {
+    pub(crate) fn new(
+        coordinator: &'a Coordinator<P>,
+        view: &'a View,
+        active: PositionSet,
+    ) -> Self {
+        Self { coordinator, view, active, undecided: Vec::new(), rolled_forward: 0, aborted: 0 }
+    }
+
+    pub(crate) async fn run(&mut self, hellos: &Hellos) -> Result<(), SetError> {
+        let mut marks: BTreeMap<Position, Sequence> = BTreeMap::new();
+        let mut writes: BTreeMap<Sequence, Unsettled> = BTreeMap::new();
+        for (position, hello) in hellos {
+            if !self.active.contains(*position) {
+                continue;
+            }
+            for mark in &hello.marks {
+                let newest = marks.entry(mark.owner).or_insert(*mark);
+                *newest = (*newest).max(*mark);
+            }
+            for commit in &hello.unsettled {
+                let write = writes
+                    .entry(commit.sequence)
+                    .or_insert_with(|| Unsettled { copies: BTreeMap::new() });
+                write.copies.insert(*position, commit.clone());
+            }
+        }
+        let mut through = marks.clone();
+        for (sequence, write) in &writes {
+            let settled = marks.get(&sequence.owner).is_some_and(|mark| mark >= sequence);
+            if !settled {
+                self.decide(*sequence, write).await?;
+            }
+            let newest = through.entry(sequence.owner).or_insert(*sequence);
+            *newest = (*newest).max(*sequence);
+        }
+        if !self.undecided.is_empty() {
+            // Marks must not pass over what is undecided.
+            return self.mark_decided(&marks).await;
+        }
+        self.mark_decided(&through).await
+    }
+
+    async fn mark_decided(&self, through: &BTreeMap<Position, Sequence>) -> Result<(), SetError> {
+        let marks: Vec<Mark> = through.values().map(|through| Mark { through: *through }).collect();
+        if marks.is_empty() {
+            return Ok(());
+        }
+        let calls = self
+            .active
+            .iter()
+            .map(|position| self.peers().call(position, DriveRequest::Mark(marks.clone())));
+        for outcome in join_all(calls).await {
+            outcome?;
+        }
+        Ok(())
+    }
+
+    fn peers(&self) -> &P {
+        &self.coordinator.peers
+    }
+
+    async fn decide(&mut self, sequence: Sequence, write: &Unsettled) -> Result<(), SetError> {
+        let Some(commit) = write.any() else { return Ok(()) };
+        let involved = commit.positions.and(self.active);
+        let have: PositionSet = write.copies.keys().copied().collect();
+        let lacking = involved.minus(have);
+        let (decodable, damaged) = self.judge(commit, write).await?;
+        if decodable {
+            for position in lacking.or(damaged).iter() {
+                self.roll_forward(commit, write, position).await?;
+            }
+            self.rolled_forward += u64::from(!lacking.or(damaged).is_empty());
+            return Ok(());
+        }
+        let never_there = !lacking.is_empty() || !damaged.is_empty();
+        if never_there {
+            return self.abort(sequence).await;
+        }
+        let current =
+            commit.mutations.iter().find(|mutation| mutation.space == Keyspace::Current);
+        self.undecided.push(current.map(|mutation| mutation.suffix.clone()).unwrap_or_default());
+        Ok(())
+    }
+
+    async fn abort(&mut self, sequence: Sequence) -> Result<(), SetError> {
+        let calls = self
+            .active
+            .iter()
+            .map(|position| self.peers().call(position, DriveRequest::Abort(vec![sequence])));
+        for outcome in join_all(calls).await {
+            outcome?;
+        }
+        self.aborted += 1;
+        Ok(())
+    }
+
+    /// Whether the write can be read from the active drives, and which of them hold its record
+    /// with bytes that are not whole.
+    async fn judge(
+        &self,
+        commit: &Commit,
+        write: &Unsettled,
+    ) -> Result<(bool, PositionSet), SetError> {
+        match commit.data {
+            CommitData::None => Ok((true, PositionSet::EMPTY)),
+            CommitData::Payload => {
+                let whole = write.copies.values().any(|copy| !copy.payload.is_empty());
+                Ok((whole, PositionSet::EMPTY))
+            }
+            CommitData::Fragments(data, geometry, _) => {
+                let holders: Vec<Position> = write
+                    .copies
+                    .iter()
+                    .filter(|(_, copy)| copy.adopts.iter().any(|f| f.data == data))
+                    .map(|(position, _)| *position)
+                    .collect();
+                let calls = holders
+                    .iter()
+                    .map(|position| self.peers().call(*position, DriveRequest::VerifyFragment(data)));
+                let mut damaged = PositionSet::EMPTY;
+                for (position, outcome) in holders.iter().zip(join_all(calls).await) {
+                    if !matches!(outcome?, DriveReply::Was(true)) {
+                        damaged.insert(*position);
+                    }
+                }
+                let whole = holders.len() - damaged.len();
+                Ok((whole >= usize::from(geometry.data), damaged))
+            }
+        }
+    }
+
+    /// Makes the write whole on a position.
+    async fn roll_forward(
+        &self,
+        commit: &Commit,
+        write: &Unsettled,
+        position: Position,
+    ) -> Result<(), SetError> {
+        if write.copies.contains_key(&position) {
+            // Its record is there and its fragment is not: void the record, then send both anew.
+            self.peers().call(position, DriveRequest::Abort(vec![commit.sequence])).await?;
+        }
+        let mut adopt = None;
+        if let CommitData::Fragments(data, geometry, run_bytes) = commit.data {
+            let rank = commit.order.rank(position).map(usize::from);
+            if let Some(rank) = rank.filter(|rank| *rank < geometry.width()) {
+                let run = Run { data, geometry, run_bytes, commit };
+                self.rebuild_fragment(&run, write, rank, position).await?;
+                adopt = Some(data);
+            }
+        }
+        let metadata = commit.order.first(self.coordinator.config.quorums.metadata);
+        let mut copy = commit.clone();
+        copy.adopts.clear();
+        if !metadata.contains(position) {
+            copy.mutations.clear();
+        }
+        if copy.holders.contains(position) {
+            let payload = write.copies.values().find(|copy| !copy.payload.is_empty());
+            copy.payload = payload.map(|copy| copy.payload.clone()).unwrap_or_default();
+            let with = write.copies.values().find(|copy| !copy.payload.is_empty());
+            if let Some(with) = with {
+                copy.mutations = with.mutations.clone();
+            }
+        } else {
+            copy.payload = Bytes::new();
+            for mutation in &mut copy.mutations {
+                mutation.has_payload = false;
+            }
+        }
+        let prepare =
+            Prepare { epoch: self.view.epoch, marks: Vec::new(), commit: copy, adopt };
+        self.peers().call(position, DriveRequest::Prepare(Box::new(prepare))).await?;
+        Ok(())
+    }
+
+    async fn rebuild_fragment(
+        &self,
+        run: &Run<'_>,
+        write: &Unsettled,
+        rank: usize,
+        position: Position,
+    ) -> Result<(), SetError> {
+        let index = FragmentIndex(u8::try_from(rank).map_err(|_| SetError::Unavailable)?);
+        let sources: Vec<(usize, Position)> = write
+            .copies
+            .iter()
+            .filter(|(other, copy)| {
+                **other != position && copy.adopts.iter().any(|f| f.data == run.data)
+            })
+            .filter_map(|(other, _)| Some((usize::from(run.commit.order.rank(*other)?), *other)))
+            .collect();
+        let plan = FragmentPlan {
+            data: run.data,
+            index,
+            geometry: run.geometry,
+            object_bytes: run.run_bytes,
+        };
+        let reserve = DriveRequest::Reserve(self.view.epoch, plan);
+        self.peers().call(position, reserve).await?;
+        copy_fragment(self.peers(), &plan, &sources, position).await
+    }
+}
+
+/// A run of bytes under decision.
+struct Run<'a> {
+    data: DataId,
+    geometry: Geometry,
+    run_bytes: u64,
+    commit: &'a Commit,
+}
+
+/// Rebuilds a reserved fragment cell by cell from the fragments of `sources` (rank, position),
+/// and finishes it.
+pub(crate) async fn copy_fragment<P: Peers>(
+    peers: &P,
+    plan: &FragmentPlan,
+    sources: &[(usize, Position)],
+    position: Position,
+) -> Result<(), SetError> {
+    let geometry = plan.geometry;
+    let codec = engine_codec::Codec::new(geometry.data, geometry.parity)
+        .map_err(|_| SetError::Unavailable)?;
+    let fragment_bytes = geometry.fragment_bytes(plan.object_bytes);
+    let mut offset = 0;
+    while offset < fragment_bytes {
+        let len = (fragment_bytes - offset).min(u64::from(geometry.cell_bytes)) as usize;
+        let calls = sources.iter().map(|(rank, source)| {
+            let call = peers.call(*source, DriveRequest::ReadFragment(plan.data, offset, len));
+            async move { (*rank, call.await) }
+        });
+        let mut present: Vec<(u8, DmaBuf)> = Vec::new();
+        for (rank, outcome) in join_all(calls).await {
+            if let Ok(DriveReply::Bytes(index, bytes)) = outcome
+                && usize::from(index.0) == rank
+            {
+                present.push((index.0, bytes));
+            }
+        }
+        if present.len() < usize::from(geometry.data) {
+            return Err(SetError::Unavailable);
+        }
+        let mut cell = DmaBuf::zeroed(len);
+        let slices: Vec<(u8, &[u8])> =
+            present.iter().map(|(rank, bytes)| (*rank, &bytes[..])).collect();
+        codec
+            .reconstruct(&slices, &[plan.index.0], &mut [&mut cell[..]])
+            .map_err(|_| SetError::Unavailable)?;
+        peers.call(position, DriveRequest::Write(plan.data, cell)).await?;
+        offset += len as u64;
+    }
+    peers.call(position, DriveRequest::Finish(plan.data)).await?;
+    Ok(())
+}

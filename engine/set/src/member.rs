@@ -1,0 +1,362 @@
+//! One drive's part in its set: it serves the requests of the others, and it owns keys.
+//!
+//! Invariants: requests are taken in the order they come; nothing is taken under another epoch
+//! than the one in force (rule 4); a fenced member serves nobody until a view is installed.
+
+use crate::config::SetConfig;
+use crate::message::{
+    Dirty, DriveOutcome, DriveReply, DriveRequest, Hello, Installed, Peers, Prepare,
+};
+use engine_env::Env;
+use engine_env::sync::KeyLocks;
+use engine_format::Mark;
+use engine_store::{DriveError, Store};
+use engine_types::{Epoch, Position, Sequence};
+use futures_channel::oneshot;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+
+/// Marks wait this long for a write to travel with.
+const MARK_DELAY_US: u64 = 20_000;
+
+/// One drive's part in its set. Clones are handles to the same member.
+pub struct Member<E: Env, P: Peers> {
+    pub(crate) inner: Rc<Inner<E, P>>,
+}
+
+impl<E: Env, P: Peers> Clone for Member<E, P> {
+    fn clone(&self) -> Self {
+        Self { inner: Rc::clone(&self.inner) }
+    }
+}
+
+pub(crate) struct Inner<E: Env, P: Peers> {
+    pub env: E,
+    pub store: Store<E>,
+    pub peers: P,
+    pub config: SetConfig,
+    pub position: Position,
+    pub codec: engine_codec::Codec,
+    pub locks: KeyLocks<Vec<u8>>,
+    pub owner: RefCell<Ownership>,
+    installed: RefCell<Rc<Installed>>,
+    accepts: Cell<Epoch>,
+    /// Somebody found a drive failing; the coordinator looks.
+    trouble: RefCell<Option<oneshot::Sender<()>>>,
+    trouble_seen: Cell<bool>,
+}
+
+/// What an owner knows of its own writes.
+#[derive(Default)]
+pub(crate) struct Ownership {
+    pub counter: u64,
+    pub data_counter: u64,
+    /// Assigned and not settled.
+    pub in_flight: BTreeSet<Sequence>,
+    /// The newest settled.
+    pub newest_settled: Sequence,
+    /// Everything through here is settled and every member was told.
+    pub told: Sequence,
+    pub mark_scheduled: bool,
+    /// What was written while a drive catches up.
+    pub dirty: Vec<Dirty>,
+}
+
+impl Ownership {
+    /// Everything through here is settled.
+    pub(crate) fn settled_through(&self) -> Option<Sequence> {
+        // A write that failed stays in flight until the next view decides it.
+        match self.in_flight.first() {
+            None => Some(self.newest_settled),
+            Some(oldest) if oldest.counter > 1 => {
+                Some(Sequence { counter: oldest.counter - 1, ..*oldest })
+            }
+            Some(_) => None,
+        }
+    }
+}
+
+/// The answer on its way.
+pub type Serving = Pin<Box<dyn Future<Output = DriveOutcome>>>;
+
+impl<E: Env, P: Peers> Member<E, P> {
+    /// A member that serves nothing yet.
+    ///
+    /// # Panics
+    /// If the configuration's geometry is not one of the codec's: it was checked when made.
+    #[must_use]
+    pub fn new(env: E, store: Store<E>, peers: P, config: SetConfig) -> Self {
+        let Ok(codec) = engine_codec::Codec::new(config.geometry.data, config.geometry.parity)
+        else {
+            panic!("the geometry of a set is one of the codec's");
+        };
+        let position = store.identity().position;
+        Self {
+            inner: Rc::new(Inner {
+                env,
+                store,
+                peers,
+                config,
+                position,
+                codec,
+                locks: KeyLocks::default(),
+                owner: RefCell::default(),
+                installed: RefCell::default(),
+                accepts: Cell::new(Epoch(0)),
+                trouble: RefCell::default(),
+                trouble_seen: Cell::new(false),
+            }),
+        }
+    }
+
+    /// The drive.
+    #[must_use]
+    pub fn store(&self) -> &Store<E> {
+        &self.inner.store
+    }
+
+    /// The view in force here.
+    #[must_use]
+    pub fn installed(&self) -> Rc<Installed> {
+        Rc::clone(&self.inner.installed.borrow())
+    }
+
+    /// Its position.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.inner.position
+    }
+
+    /// Resolves when this member has found a drive of the set failing.
+    pub async fn trouble(&self) {
+        if self.inner.trouble_seen.replace(false) {
+            return;
+        }
+        let (sender, receiver) = oneshot::channel();
+        *self.inner.trouble.borrow_mut() = Some(sender);
+        _ = receiver.await;
+        self.inner.trouble_seen.set(false);
+    }
+
+    /// Takes a request. What must happen in order happens before this returns.
+    #[must_use]
+    pub fn serve(&self, request: DriveRequest) -> Serving {
+        let inner = &self.inner;
+        let store = inner.store.clone();
+        match request {
+            DriveRequest::Fence => self.fence(),
+            DriveRequest::Promise(epoch) => {
+                let inner = Rc::clone(inner);
+                Box::pin(async move {
+                    let taken = inner.store.promise(epoch).await?;
+                    if taken {
+                        inner.accepts.set(epoch);
+                    }
+                    Ok(DriveReply::Was(taken))
+                })
+            }
+            DriveRequest::WriteView(view) => {
+                Box::pin(async move { Ok(DriveReply::Was(store.write_view(view).await?)) })
+            }
+            DriveRequest::Install(installed) => {
+                inner.install(*installed);
+                done(Ok(DriveReply::Done))
+            }
+            DriveRequest::NotePeers(peers) => {
+                store.note_peers(peers);
+                done(Ok(DriveReply::Done))
+            }
+            DriveRequest::TakeDirty => {
+                let dirty = std::mem::take(&mut inner.owner.borrow_mut().dirty);
+                done(Ok(DriveReply::Dirty(dirty)))
+            }
+            DriveRequest::Rebuilt => {
+                Box::pin(async move { store.rebuilt().await.map(|()| DriveReply::Done) })
+            }
+            DriveRequest::Prepare(prepare) => inner.prepare(*prepare),
+            DriveRequest::Mark(marks) => answer(store.mark(marks)),
+            DriveRequest::MarkLazily(epoch, marks) => {
+                if epoch == inner.accepts.get() {
+                    store.mark_lazily(marks);
+                }
+                done(Ok(DriveReply::Done))
+            }
+            DriveRequest::Abort(sequences) => answer(store.abort(sequences)),
+            other => self.serve_data(other),
+        }
+    }
+
+    fn serve_data(&self, request: DriveRequest) -> Serving {
+        let inner = &self.inner;
+        let store = inner.store.clone();
+        match request {
+            DriveRequest::Reserve(epoch, plan) => {
+                if epoch != inner.accepts.get() {
+                    return done(Err(DriveError::Fenced));
+                }
+                Box::pin(async move {
+                    store.reserve_fragment(plan).await?;
+                    Ok(DriveReply::Done)
+                })
+            }
+            DriveRequest::Discard(data) => {
+                store.discard_fragment(data);
+                done(Ok(DriveReply::Done))
+            }
+            DriveRequest::Write(data, buffer) => match store.write_fragment(data, buffer) {
+                Err(error) => done(Err(error)),
+                Ok(()) => Box::pin(async move {
+                    store.fragment_progress(data, 2).await?;
+                    Ok(DriveReply::Done)
+                }),
+            },
+            DriveRequest::Finish(data) => Box::pin(async move {
+                store.finish_fragment(data).await?;
+                Ok(DriveReply::Done)
+            }),
+            DriveRequest::PromisePayload(bytes) => {
+                done(store.promise_payload(bytes).map(|()| DriveReply::Done))
+            }
+            DriveRequest::ReturnPromise(bytes) => {
+                store.return_payload_promise(bytes);
+                done(Ok(DriveReply::Done))
+            }
+            DriveRequest::Get(key) => Box::pin(async move {
+                Ok(DriveReply::Entry(store.get_with_payload(&key).await?))
+            }),
+            DriveRequest::Scan(start, end, entries_max) => Box::pin(async move {
+                Ok(DriveReply::Page(store.scan(&start, &end, entries_max).await?))
+            }),
+            DriveRequest::ReadFragment(data, offset, len) => Box::pin(async move {
+                let (index, bytes) = store.read_fragment(data, offset, len).await?;
+                Ok(DriveReply::Bytes(index, bytes))
+            }),
+            DriveRequest::VerifyFragment(data) => Box::pin(async move {
+                Ok(DriveReply::Was(store.verify_fragment(data).await?))
+            }),
+            DriveRequest::FragmentRecord(data) => Box::pin(async move {
+                let record = store.fragment_record(data).await?;
+                Ok(DriveReply::Fragment(record.map(Box::new)))
+            }),
+            _ => unreachable!("served before"),
+        }
+    }
+
+    /// Stops serving; answers when all that was queued is durable.
+    fn fence(&self) -> Serving {
+        let inner = Rc::clone(&self.inner);
+        inner.accepts.set(Epoch(0));
+        let mut stopped = Installed::clone(&inner.installed.borrow());
+        stopped.serving = false;
+        stopped.writable = false;
+        *inner.installed.borrow_mut() = Rc::new(stopped);
+        Box::pin(async move {
+            let store = &inner.store;
+            store.barrier().await?;
+            Ok(DriveReply::Hello(Box::new(Hello {
+                identity: store.identity(),
+                view: store.view(),
+                promised: store.promised(),
+                marks: store.marks(),
+                durable: store.durable(),
+                peers: store.peers(),
+                unsettled: store.unsettled().iter().map(|commit| (**commit).clone()).collect(),
+            })))
+        })
+    }
+}
+
+fn done(outcome: DriveOutcome) -> Serving {
+    Box::pin(std::future::ready(outcome))
+}
+
+fn answer(outcome: impl Future<Output = Result<(), DriveError>> + 'static) -> Serving {
+    Box::pin(async move { outcome.await.map(|()| DriveReply::Done) })
+}
+
+impl<E: Env, P: Peers> Inner<E, P> {
+    fn install(&self, installed: Installed) {
+        {
+            let mut owner = self.owner.borrow_mut();
+            if !installed.record_dirty {
+                owner.dirty.clear();
+            }
+            if installed.view.epoch != self.installed.borrow().view.epoch {
+                owner.counter = 0;
+                owner.in_flight.clear();
+                owner.newest_settled = Sequence::ZERO;
+                owner.told = Sequence::ZERO;
+            }
+        }
+        self.accepts.set(installed.view.epoch);
+        *self.installed.borrow_mut() = Rc::new(installed);
+    }
+
+    fn prepare(&self, prepare: Prepare) -> Serving {
+        if prepare.epoch != self.accepts.get() {
+            return done(Err(DriveError::Fenced));
+        }
+        let mut commit = prepare.commit;
+        if let Some(data) = prepare.adopt {
+            match self.store.adopt_fragment(data, commit.sequence) {
+                Ok(fragment) => commit.adopts.push(fragment),
+                Err(error) => return done(Err(error)),
+            }
+        }
+        if !prepare.marks.is_empty() {
+            self.store.mark_lazily(prepare.marks);
+        }
+        answer(self.store.prepare(commit))
+    }
+
+    /// The view in force.
+    pub(crate) fn view(&self) -> Rc<Installed> {
+        Rc::clone(&self.installed.borrow())
+    }
+
+    /// A drive failed a request: the coordinator must look.
+    pub(crate) fn report_trouble(&self) {
+        self.trouble_seen.set(true);
+        if let Some(sender) = self.trouble.borrow_mut().take() {
+            _ = sender.send(());
+        }
+    }
+
+    /// The mark that the next message should carry, if there is news.
+    pub(crate) fn mark_due(&self) -> Vec<Mark> {
+        let owner = self.owner.borrow();
+        match owner.settled_through() {
+            Some(through) if through > owner.told && through.counter > 0 => vec![Mark { through }],
+            _ => Vec::new(),
+        }
+    }
+
+    /// Sees to it that every member learns the mark, with a write or soon after.
+    pub(crate) fn schedule_mark(self: &Rc<Self>) {
+        if std::mem::replace(&mut self.owner.borrow_mut().mark_scheduled, true) {
+            return;
+        }
+        let inner = Rc::clone(self);
+        self.env.spawn(async move {
+            inner.env.sleep_us(MARK_DELAY_US).await;
+            inner.owner.borrow_mut().mark_scheduled = false;
+            let view = inner.view();
+            let marks = inner.mark_due();
+            let Some(mark) = marks.first().copied() else { return };
+            if !view.writable {
+                return;
+            }
+            inner.owner.borrow_mut().told = mark.through;
+            for position in view.active.iter() {
+                let request = DriveRequest::MarkLazily(view.view.epoch, marks.clone());
+                let call = inner.peers.call(position, request);
+                inner.env.spawn(async move {
+                    _ = call.await;
+                });
+            }
+        });
+    }
+}

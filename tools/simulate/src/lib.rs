@@ -1,0 +1,4 @@
+//! Whole sets in the simulator.
+
+pub mod model;
+pub mod peers;

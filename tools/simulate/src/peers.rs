@@ -1,0 +1,99 @@
+//! The way between simulated drives: in order for each drive, after any delay.
+
+use engine_env::Env;
+use engine_set::{DriveOutcome, DriveRequest, Member, Peers};
+use engine_store::DriveError;
+use engine_types::Position;
+use futures_channel::oneshot;
+use shards_sim::SimEnv;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::Future;
+use std::rc::Rc;
+
+type Message = (DriveRequest, oneshot::Sender<DriveOutcome>);
+
+#[derive(Default)]
+struct Link {
+    member: Option<Member<SimEnv, SimPeers>>,
+    queue: VecDeque<Message>,
+    pumping: bool,
+}
+
+/// The way to the drives of a simulated set.
+#[derive(Clone)]
+pub struct SimPeers {
+    env: SimEnv,
+    links: Rc<RefCell<Vec<Link>>>,
+}
+
+impl SimPeers {
+    /// A set of `count` positions, none of them there yet.
+    #[must_use]
+    pub fn new(env: SimEnv, count: usize) -> Self {
+        let links = (0..count).map(|_| Link::default()).collect();
+        Self { env, links: Rc::new(RefCell::new(links)) }
+    }
+
+    /// Puts a member in its position.
+    pub fn join(&self, member: Member<SimEnv, SimPeers>) {
+        let position = usize::from(member.position().0);
+        self.links.borrow_mut()[position].member = Some(member);
+    }
+
+    /// The member at a position, if its drive was opened.
+    #[must_use]
+    pub fn member(&self, position: Position) -> Option<Member<SimEnv, SimPeers>> {
+        self.links.borrow()[usize::from(position.0)].member.clone()
+    }
+
+    async fn pump(self, position: usize) {
+        loop {
+            // Messages wait in mailboxes for any time, and stay in order.
+            let delay_us = self.env.random_u64() % 60;
+            if delay_us > 20 {
+                self.env.sleep_us(delay_us).await;
+            }
+            let (message, member) = {
+                let mut links = self.links.borrow_mut();
+                let link = &mut links[position];
+                let Some(message) = link.queue.pop_front() else {
+                    link.pumping = false;
+                    return;
+                };
+                (message, link.member.clone())
+            };
+            let (request, reply) = message;
+            match member {
+                None => _ = reply.send(Err(DriveError::Failed)),
+                Some(member) => {
+                    let serving = member.serve(request);
+                    self.env.spawn(async move {
+                        _ = reply.send(serving.await);
+                    });
+                }
+            }
+        }
+    }
+}
+
+impl Peers for SimPeers {
+    fn call(
+        &self,
+        position: Position,
+        request: DriveRequest,
+    ) -> impl Future<Output = DriveOutcome> + 'static + use<> {
+        let (reply, answer) = oneshot::channel();
+        let index = usize::from(position.0);
+        let start = {
+            let mut links = self.links.borrow_mut();
+            let link = &mut links[index];
+            link.queue.push_back((request, reply));
+            !std::mem::replace(&mut link.pumping, true)
+        };
+        if start {
+            self.env.spawn(self.clone().pump(index));
+        }
+        async move { answer.await.unwrap_or(Err(DriveError::Failed)) }
+    }
+}
