@@ -219,3 +219,37 @@ fn rebuild(
     codec.reconstruct(&present, &missing, &mut slices).map_err(|_| SetError::Unavailable)?;
     Ok(outputs)
 }
+
+impl Found {
+    /// The run of bytes of an object that is erasure-coded as a whole.
+    #[must_use]
+    pub fn source(&self) -> Option<Source> {
+        match self.record.storage {
+            Storage::Fragments(data, geometry) => Some(Source {
+                data,
+                geometry,
+                run_bytes: self.record.size_bytes,
+                order: self.record.order.clone(),
+            }),
+            _ => None,
+        }
+    }
+
+    /// The runs of bytes of an object, in order, without empty parts.
+    #[must_use]
+    pub fn sources(&self) -> Vec<Source> {
+        if let Some(source) = self.source() {
+            return vec![source];
+        }
+        let parts = self.parts.iter().flat_map(|table| &table.parts);
+        parts
+            .filter(|part| part.size_bytes > 0)
+            .map(|part| Source {
+                data: part.data,
+                geometry: part.geometry,
+                run_bytes: part.size_bytes,
+                order: self.record.order.clone(),
+            })
+            .collect()
+    }
+}

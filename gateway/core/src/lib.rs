@@ -22,6 +22,7 @@ mod names;
 pub mod objects;
 mod put;
 mod range;
+pub mod shards;
 mod uploads;
 
 #[cfg(test)]

@@ -1,4 +1,21 @@
-//! Whole sets in the simulator.
+//! The simulated worlds: one drive, and whole sets of drives.
+//!
+//! Invariants: a run is a function of the commit, the seed and the options; what a client is told
+//! is judged by `model`, which knows nothing of drives.
 
+mod check;
+mod client;
+pub mod drive_world;
+mod drives;
+mod faults;
+mod listing;
 pub mod model;
+mod multipart;
+pub mod options;
 pub mod peers;
+mod process;
+mod replicas;
+pub mod set_world;
+mod supervisor;
+pub mod totals;
+mod workload;

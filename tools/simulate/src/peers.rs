@@ -47,6 +47,13 @@ impl SimPeers {
         self.links.borrow()[usize::from(position.0)].member.clone()
     }
 
+    /// The process is gone: nobody answers any more. Members hold the way to each other, so that
+    /// nothing of it would ever be freed otherwise.
+    pub fn clear(&self) {
+        let links = std::mem::take(&mut *self.links.borrow_mut());
+        drop(links);
+    }
+
     async fn pump(self, position: usize) {
         loop {
             // Messages wait in mailboxes for any time, and stay in order.

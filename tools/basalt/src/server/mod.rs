@@ -8,9 +8,12 @@ pub mod credentials;
 pub mod dev;
 pub mod drives;
 pub mod options;
+mod edge;
+mod layout;
 mod run;
 mod signatures;
 pub mod start;
+mod view;
 
 pub use drives::{DriveArg, DriveKind};
 pub use options::{DriverChoice, Limits, ServerOptions, StorageOptions, Timeouts};

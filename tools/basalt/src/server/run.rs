@@ -1,12 +1,191 @@
-//! Starts shards and gateways, serves until the drain is over.
+//! Starts shards, control and gateways, serves until the drain is over.
+//!
+//! Invariants: gateways listen only when every set had its chance to serve; at a stop gateways end
+//! first, then control, then shards, so that nothing a client was promised is cut off.
 
-use super::{ServerError, ServerOptions};
+use super::edge::{self, EdgeParts};
+use super::{ServerError, ServerOptions, dev, layout};
+use crate::notify::Notify;
 use crate::signals::Shutdown;
+use crate::{logging, version};
+use shards_executor::{Executor, ParkDriver, PinnedThread};
+use shards_node::{Control, Node, NodeConfig, StartError, Threads};
+use std::net::SocketAddr;
+use std::sync::mpsc;
+use std::time::Duration;
+
+impl From<StartError> for ServerError {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Refused(text) => Self::Refused(text),
+            StartError::Failed(text) => Self::Failed(text),
+        }
+    }
+}
 
 /// Serves until `shutdown` begins, then drains for at most `options.timeouts.drain`.
 ///
 /// Once it listens it calls `dev::announce`, and `Notify::ready`.
 pub fn run(options: ServerOptions, shutdown: Shutdown) -> Result<(), ServerError> {
-    let _ = (options, shutdown);
-    Err(ServerError::Failed("the server is being wired".to_owned()))
+    let kernels = engine_codec::self_test();
+    let (config, driver_reason) = layout::node_config(&options)?;
+    log_start(&options, &config, kernels, driver_reason.as_deref());
+    let mut executor = Executor::new(ParkDriver::new());
+    let (node, threads) = executor.run(shards_node::start(config.clone()))?;
+    let (ready_sender, ready) = mpsc::channel();
+    let (control, control_thread) = Control::start(node.clone(), move |loaded| {
+        _ = ready_sender.send(loaded);
+    })
+    .map_err(|error| ServerError::Failed(format!("the control thread: {error}")))?;
+    match ready.recv() {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => logging::error(
+            "the bucket table cannot be read: buckets are unknown until its drives are back",
+            &[("error", &error)],
+        ),
+        Err(_) => return Err(ServerError::Failed("the control thread ended".to_owned())),
+    }
+    let gateways = start_gateways(&options, &node, &control, &shutdown);
+    let outcome = match gateways {
+        Ok((gateways, addresses)) => {
+            log_serving(&options, &node, &addresses);
+            serve(&options, &shutdown, gateways, &addresses);
+            Ok(())
+        }
+        Err(error) => Err(error),
+    };
+    stop(control, control_thread, threads);
+    outcome
+}
+
+fn stop(control: Control, control_thread: PinnedThread<()>, threads: Threads) {
+    control.stop();
+    _ = control_thread.join();
+    threads.stop();
+    logging::info("stopped", &[]);
+}
+
+type Gateways = Vec<PinnedThread<bool>>;
+
+fn start_gateways(
+    options: &ServerOptions,
+    node: &Node,
+    control: &Control,
+    shutdown: &Shutdown,
+) -> Result<(Gateways, Vec<SocketAddr>), ServerError> {
+    let cpus = shards_executor::allowed_cpus().unwrap_or_default();
+    let count = options.gateways.unwrap_or_else(|| cpus.len().max(1));
+    let mut gateways = Vec::new();
+    let mut addresses = options.addresses.clone();
+    let credential =
+        gateway_s3::RootCredential::new(&options.access_key, options.secret_key.expose());
+    for index in 0..count {
+        let (listening_sender, listening) = mpsc::channel();
+        let parts = EdgeParts {
+            node: node.clone(),
+            control: control.clone(),
+            options: options.clone(),
+            credential: credential.clone(),
+            addresses: addresses.clone(),
+            gateways: count,
+            index,
+        };
+        let stopping = shutdown.clone();
+        let thread = shards_executor::start_pinned_thread(
+            &format!("basalt-gateway-{index}"),
+            cpus.get(index % cpus.len().max(1)).copied().filter(|_| cpus.len() > 1),
+            move || edge::serve(parts, stopping, listening_sender),
+        )
+        .map_err(|error| ServerError::Failed(format!("gateway {index}: {error}")))?;
+        gateways.push(thread);
+        match listening.recv() {
+            // The first gateway may have chosen ports; the others share them.
+            Ok(Ok(bound)) => addresses = bound,
+            Ok(Err(error)) => return Err(ServerError::Failed(error)),
+            Err(_) => return Err(ServerError::Failed("a gateway ended at its start".to_owned())),
+        }
+    }
+    Ok((gateways, addresses))
+}
+
+fn serve(
+    options: &ServerOptions,
+    shutdown: &Shutdown,
+    gateways: Gateways,
+    addresses: &[SocketAddr],
+) {
+    let notify = Notify::from_environment();
+    notify.ready();
+    if let Some(address) = addresses.first() {
+        dev::announce(options, *address);
+    }
+    let beat = notify.watchdog_interval().unwrap_or(Duration::from_secs(3600));
+    while !shutdown.wait_timeout(beat) {
+        notify.watchdog();
+    }
+    notify.stopping();
+    let reason = shutdown.reason().unwrap_or_default();
+    logging::info("draining", &[("reason", &reason)]);
+    let mut clean = true;
+    for gateway in gateways {
+        clean &= gateway.join().unwrap_or(false);
+    }
+    if !clean {
+        logging::warn("requests were cut off at the end of the drain", &[]);
+    }
+}
+
+fn log_start(
+    options: &ServerOptions,
+    config: &NodeConfig,
+    kernels: &engine_codec::SelfTest,
+    driver_reason: Option<&str>,
+) {
+    let driver = format!("{:?}", config.driver);
+    let kernel = kernels.chosen.to_string();
+    logging::info(
+        "basalt starts",
+        &[
+            ("version", &version::VERSION),
+            ("commit", &version::COMMIT),
+            ("drives", &options.drives.len()),
+            ("shards", &config.shards),
+            ("kernel", &kernel),
+            ("driver", &driver),
+        ],
+    );
+    if let Some(reason) = driver_reason {
+        logging::warn(
+            "io_uring is not used: drives are served by a pool of threads, which is slower",
+            &[("reason", &reason)],
+        );
+    }
+    for kernel in &kernels.failed {
+        logging::error(
+            "an erasure coding kernel gives wrong results on this CPU and is not used",
+            &[("kernel", &kernel)],
+        );
+    }
+    for address in options.addresses.iter().filter(|address| !address.ip().is_loopback()) {
+        logging::warn(
+            "anyone on the network can read what passes: there is no TLS yet",
+            &[("address", address)],
+        );
+    }
+}
+
+fn log_serving(options: &ServerOptions, node: &Node, addresses: &[SocketAddr]) {
+    let (sets, set_size, parity) = node.geometry().unwrap_or((0, 0, 0));
+    let coding = format!("{}+{parity}", set_size.saturating_sub(parity));
+    let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    logging::info(
+        "serving",
+        &[
+            ("addresses", &shown.join(",")),
+            ("sets", &sets),
+            ("set_size", &set_size),
+            ("ec", &coding),
+            ("region", &options.region),
+        ],
+    );
 }

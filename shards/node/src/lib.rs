@@ -1,0 +1,21 @@
+//! A node's shards: one pinned thread each, with the drives it owns and their members; the
+//! supervisor of each set's view; and `Node`, the way to all of it from other threads.
+//!
+//! Invariants: a drive and its member live on one thread; requests to a member are served in the
+//! order they were sent; a client's operation once handed to a shard runs to its end there, also
+//! if the client is gone (a commit is never cut in two).
+
+mod config;
+mod control;
+mod node;
+mod peers;
+mod shard;
+mod start;
+mod status;
+mod supervise;
+
+pub use config::{DriveKind, LogLevel, LogSink, NodeConfig, NodeDrive};
+pub use control::{Control, ControlError};
+pub use node::{Node, NodeMember, PutId, WorkKind};
+pub use start::{StartError, Threads, start};
+pub use status::{DriveReport, DriveState, NodeReport};

@@ -1,0 +1,187 @@
+//! One shard thread: its drives, its members, and the loop that takes messages.
+
+use crate::config::NodeConfig;
+use crate::node::{NodeMember, PutId, Shared};
+use crate::peers::NodePeers;
+use engine_env::Env;
+use engine_set::{DriveOutcome, DriveRequest, Put};
+use engine_types::{BucketId, Position, SetId};
+use futures_channel::oneshot;
+use shards_mailbox::{Receiver, ReplySender};
+use shards_uring::{RealDrive, RealEnv};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Work for a shard, sent as a closure: it makes a future there.
+pub(crate) type Job = Box<dyn FnOnce(Rc<ShardLocal>) -> Pin<Box<dyn Future<Output = ()>>> + Send>;
+
+/// A message to a shard.
+pub(crate) enum Message {
+    /// A request to a drive's member.
+    Drive {
+        set: SetId,
+        position: Position,
+        request: DriveRequest,
+        reply: ReplySender<DriveOutcome>,
+    },
+    /// Anything else.
+    Job(Job),
+    /// Stop taking messages.
+    Stop,
+}
+
+/// A body on its way in, between two pieces.
+pub(crate) type PutSlot = Option<Put<RealEnv, NodePeers>>;
+
+/// What lives on one shard thread.
+pub(crate) struct ShardLocal {
+    pub shard: usize,
+    pub env: RealEnv,
+    pub shared: Arc<Shared>,
+    pub config: NodeConfig,
+    members: RefCell<BTreeMap<(SetId, Position), NodeMember>>,
+    /// Drives opened and not yet part of a set, and handles of those that are, by index.
+    pub drives: RefCell<BTreeMap<usize, RealDrive>>,
+    puts: RefCell<BTreeMap<u64, PutSlot>>,
+    next_put: RefCell<u64>,
+    /// Changes under way in each bucket, and who waits for them to end.
+    changes: RefCell<BTreeMap<BucketId, usize>>,
+    drained: RefCell<Vec<oneshot::Sender<()>>>,
+}
+
+impl ShardLocal {
+    pub(crate) fn new(
+        shard: usize,
+        env: RealEnv,
+        shared: Arc<Shared>,
+        config: NodeConfig,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            shard,
+            env,
+            shared,
+            config,
+            members: RefCell::default(),
+            drives: RefCell::default(),
+            puts: RefCell::default(),
+            next_put: RefCell::new(0),
+            changes: RefCell::default(),
+            drained: RefCell::default(),
+        })
+    }
+
+    pub(crate) fn member(&self, set: SetId, position: Position) -> Option<NodeMember> {
+        self.members.borrow().get(&(set, position)).cloned()
+    }
+
+    pub(crate) fn members(&self) -> Vec<(SetId, NodeMember)> {
+        self.members.borrow().iter().map(|((set, _), member)| (*set, member.clone())).collect()
+    }
+
+    pub(crate) fn join(self: &Rc<Self>, set: SetId, member: NodeMember) {
+        self.members.borrow_mut().insert((set, member.position()), member.clone());
+        let local = Rc::clone(self);
+        self.env.spawn(async move {
+            // A member that finds trouble tells the supervisor of its set.
+            while member.store().failed().is_none() {
+                member.trouble().await;
+                local.shared.trouble(set);
+            }
+            local.shared.trouble(set);
+        });
+    }
+
+    pub(crate) fn leave(&self, set: SetId, position: Position) -> Option<NodeMember> {
+        self.members.borrow_mut().remove(&(set, position))
+    }
+
+    /// Serves messages until told to stop.
+    pub(crate) async fn serve(self: Rc<Self>, mut mailbox: Receiver<Message>) {
+        while let Some(message) = mailbox.recv().await {
+            match message {
+                Message::Drive { set, position, request, reply } => {
+                    let Some(member) = self.member(set, position) else {
+                        _ = reply.send(Err(engine_store::DriveError::Failed));
+                        continue;
+                    };
+                    // The part that must happen in order happens here.
+                    let serving = member.serve(request);
+                    self.env.spawn(async move {
+                        _ = reply.send(serving.await);
+                    });
+                }
+                Message::Job(job) => self.env.spawn(job(Rc::clone(&self))),
+                Message::Stop => break,
+            }
+        }
+        for (_, member) in self.members() {
+            member.store().close();
+        }
+    }
+
+    pub(crate) fn keep_put(&self, put: Put<RealEnv, NodePeers>) -> PutId {
+        let mut next = self.next_put.borrow_mut();
+        *next += 1;
+        self.puts.borrow_mut().insert(*next, Some(put));
+        PutId { shard: self.shard, id: *next }
+    }
+
+    /// Takes a put for a piece of work; `None` where it is gone.
+    pub(crate) fn take_put(&self, id: PutId) -> PutSlot {
+        self.puts.borrow_mut().get_mut(&id.id)?.take()
+    }
+
+    /// Gives it back, unless its client left meanwhile.
+    pub(crate) fn give_put(&self, id: PutId, put: Put<RealEnv, NodePeers>) {
+        if let Some(slot) = self.puts.borrow_mut().get_mut(&id.id) {
+            *slot = Some(put);
+        }
+    }
+
+    pub(crate) fn forget_put(&self, id: PutId) -> PutSlot {
+        self.puts.borrow_mut().remove(&id.id).flatten()
+    }
+
+    /// Begins a change of a bucket, if it is open (rule 15).
+    pub(crate) fn begin_change(self: &Rc<Self>, bucket: BucketId) -> Option<ChangeGuard> {
+        if !self.shared.buckets().is_open(bucket) {
+            return None;
+        }
+        *self.changes.borrow_mut().entry(bucket).or_default() += 1;
+        Some(ChangeGuard { local: Rc::clone(self), bucket })
+    }
+
+    /// Waits until no change of the bucket is under way here.
+    pub(crate) async fn drain(&self, bucket: BucketId) {
+        while self.changes.borrow().contains_key(&bucket) {
+            let (sender, receiver) = oneshot::channel();
+            self.drained.borrow_mut().push(sender);
+            _ = receiver.await;
+        }
+    }
+}
+
+/// A change of a bucket under way.
+pub(crate) struct ChangeGuard {
+    local: Rc<ShardLocal>,
+    bucket: BucketId,
+}
+
+impl Drop for ChangeGuard {
+    fn drop(&mut self) {
+        let mut changes = self.local.changes.borrow_mut();
+        if let Some(count) = changes.get_mut(&self.bucket) {
+            *count -= 1;
+            if *count == 0 {
+                changes.remove(&self.bucket);
+                for sender in self.local.drained.borrow_mut().drain(..) {
+                    _ = sender.send(());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,497 @@
+//! Bringing a node up: threads, drives, format or identification, members, first views.
+//!
+//! Invariants: nothing is written before every drive was looked at and the layout is clear; an
+//! empty drive in a set that holds data counts as missing and is never formatted here; drives of
+//! two deployments are refused; a format that was cut short is done again whole.
+
+use crate::config::{DriveKind, LogLevel, NodeConfig, NodeDrive};
+use crate::node::{Layout, Node, Shared};
+use crate::peers::NodePeers;
+use crate::shard::{Message, ShardLocal};
+use crate::status::{DriveReport, DriveState};
+use engine_env::{DmaBuf, Drive, Env};
+use engine_format::{SUPERBLOCK_BYTES, Superblock};
+use engine_set::{Member, SetConfig};
+use engine_store::{DriveError, DriveUsage, FormatOptions, Store};
+use engine_types::{DeploymentId, DriveId, Position, SetId};
+use shards_executor::PinnedThread;
+use shards_mailbox::Mailbox;
+use shards_uring::{DriveSpec, DriveStatistics, RealDrive, RealEnv, RuntimeConfig, ShardRuntime};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Messages a shard's mailbox holds; the last quarter is for fan-outs within sets.
+const MAILBOX_MESSAGES: usize = 16_384;
+/// Segments of a file of a directory drive.
+const FILE_SEGMENTS: u64 = 4;
+
+/// Why a node did not start. One clear sentence each.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Refused; nothing was written.
+    #[error("{0}")]
+    Refused(String),
+    /// Failed.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// What was found on a drive.
+#[derive(Debug)]
+enum Found {
+    Empty,
+    Ours(Box<Superblock>),
+    Newer(String),
+    Locked(String),
+    Broken(String),
+}
+
+/// The threads of a node; they end when `stop` is called.
+pub struct Threads {
+    node: Node,
+    threads: Vec<PinnedThread<()>>,
+}
+
+impl Threads {
+    /// Stops the shards and waits for their threads.
+    pub fn stop(self) {
+        for sender in &self.node.shared.senders {
+            _ = sender.try_send_reserved(Message::Stop);
+        }
+        for thread in self.threads {
+            _ = thread.join();
+        }
+    }
+}
+
+/// Starts a node's shards. Returns when every set has had its first chance to serve.
+///
+/// # Errors
+/// `Refused` where nothing was written; `Failed` otherwise.
+pub async fn start(config: NodeConfig) -> Result<(Node, Threads), StartError> {
+    let (node, threads) = start_threads(&config)?;
+    let mut found = Vec::new();
+    for (index, drive) in config.drives.iter().enumerate() {
+        found.push(probe(&node, &config, index, drive).await?);
+    }
+    let layout = match decide_layout(&config, &found)? {
+        Decision::Existing(layout) => layout,
+        Decision::Format(layout) => {
+            let deployment = format_all(&node, &config, &layout).await?;
+            Layout { deployment, ..layout }
+        }
+    };
+    let configs = set_configs(&config, &layout)?;
+    node.shared.layout.set((layout, configs)).map_err(|_| {
+        StartError::Failed("the node was started twice".to_owned())
+    })?;
+    open_all(&node, &config, &layout).await?;
+    for set in (0..layout.set_count).map(SetId) {
+        let shard = usize::from(set.0) % config.shards;
+        let supervised = node
+            .run(shard, move |local| async move { crate::supervise::begin(local, set).await })
+            .await;
+        if supervised.is_err() {
+            return Err(StartError::Failed("a shard stopped at its start".to_owned()));
+        }
+    }
+    Ok((node.clone(), Threads { node, threads }))
+}
+
+fn start_threads(config: &NodeConfig) -> Result<(Node, Vec<PinnedThread<()>>), StartError> {
+    let mut receivers = Vec::new();
+    let mut senders = Vec::new();
+    for _ in 0..config.shards {
+        let (sender, receiver) = Mailbox::<Message>::new(MAILBOX_MESSAGES);
+        senders.push(sender);
+        receivers.push(receiver);
+    }
+    let shared = Arc::new(Shared::new(senders));
+    let mut threads = Vec::new();
+    for (shard, receiver) in receivers.into_iter().enumerate() {
+        let (config, shared) = (config.clone(), Arc::clone(&shared));
+        let cpu = config.cpus.get(shard).copied();
+        let kind = config.driver;
+        let log = Arc::clone(&config.log);
+        let thread = shards_executor::start_pinned_thread(
+            &format!("basalt-shard-{shard}"),
+            cpu,
+            move || {
+                let ran = ShardRuntime::run(kind, RuntimeConfig::default(), |env: RealEnv| {
+                    ShardLocal::new(shard, env, shared, config).serve(receiver)
+                });
+                if let Err(error) = ran {
+                    log(LogLevel::Error, "a shard could not start", &[(
+                        "error",
+                        error.to_string(),
+                    )]);
+                }
+            },
+        );
+        threads.push(thread.map_err(|error| {
+            StartError::Failed(format!("shard {shard} could not start: {error}"))
+        })?);
+    }
+    Ok((Node { shared }, threads))
+}
+
+/// The shard of a drive: drives are dealt out in turn.
+fn shard_of(config: &NodeConfig, index: usize) -> usize {
+    index % config.shards
+}
+
+pub(crate) fn drive_spec(config: &NodeConfig, drive: &NodeDrive) -> DriveSpec {
+    let segment_bytes = segment_bytes_for(config, drive);
+    let mut spec = match drive.kind {
+        DriveKind::Directory => {
+            let file_bytes = existing_file_bytes(drive).unwrap_or(segment_bytes * FILE_SEGMENTS);
+            DriveSpec::directory(&drive.path, file_bytes, drive.capacity_bytes)
+        }
+        DriveKind::File => DriveSpec::file(&drive.path, drive.capacity_bytes),
+        DriveKind::Device => DriveSpec::device(&drive.path),
+    };
+    spec.deadline_us = config.drive_deadline_us;
+    spec
+}
+
+/// The length all data files of a directory drive have: that of the first.
+fn existing_file_bytes(drive: &NodeDrive) -> Option<u64> {
+    let first = drive.path.join("basalt-000000.data");
+    Some(std::fs::metadata(first).ok()?.len()).filter(|bytes| *bytes > 0)
+}
+
+/// Bytes of a segment of a new drive.
+pub(crate) fn segment_bytes_for(config: &NodeConfig, drive: &NodeDrive) -> u64 {
+    const GIB: u64 = 1 << 30;
+    config.segment_bytes.unwrap_or(match drive.capacity_bytes {
+        0..4_294_967_296 => 4 << 20,
+        capacity if capacity < 64 * GIB => 16 << 20,
+        capacity if capacity < 1024 * GIB => 64 << 20,
+        _ => 256 << 20,
+    })
+}
+
+async fn probe(
+    node: &Node,
+    config: &NodeConfig,
+    index: usize,
+    drive: &NodeDrive,
+) -> Result<Found, StartError> {
+    let spec = drive_spec(config, drive);
+    let found = node
+        .run(shard_of(config, index), move |local| async move {
+            let opened = RealDrive::open(&local.env, spec).await;
+            match opened {
+                Err(error @ shards_uring::OpenError::Locked { .. }) => {
+                    Found::Locked(error.to_string())
+                }
+                Err(error) => Found::Broken(error.to_string()),
+                Ok(drive) => {
+                    let found = identify(&drive).await;
+                    local.drives.borrow_mut().insert(index, drive);
+                    found
+                }
+            }
+        })
+        .await;
+    let found = found.map_err(|_| StartError::Failed("a shard could not start".to_owned()))?;
+    match found {
+        Found::Locked(text) | Found::Newer(text) => Err(StartError::Refused(text)),
+        found => Ok(found),
+    }
+}
+
+/// Finds the superblock, whatever the drive's segment size.
+async fn identify(drive: &RealDrive) -> Found {
+    let mut sizes: Vec<u64> = (16..=30).map(|shift| 1 << shift).collect();
+    if let Ok(bytes) = drive.read(0, DmaBuf::zeroed(SUPERBLOCK_BYTES)).await
+        && let Ok(superblock) = Superblock::decode(&bytes)
+    {
+        sizes.insert(0, superblock.segment_bytes);
+    }
+    let mut broken = None;
+    for size in sizes {
+        if size > drive.prepared_bytes() {
+            continue;
+        }
+        match Store::<RealEnv>::read_superblock(drive, size).await {
+            Ok(superblock) => return Found::Ours(Box::new(superblock)),
+            Err(DriveError::NotFormatted) => {}
+            Err(DriveError::Format(error @ engine_format::FormatError::Version { .. })) => {
+                return Found::Newer(format!("{}: {error}", drive.path().display()));
+            }
+            Err(error) => broken = Some(error),
+        }
+    }
+    match broken {
+        Some(error) => Found::Broken(format!("{}: {error}", drive.path().display())),
+        None => Found::Empty,
+    }
+}
+
+enum Decision {
+    Format(Layout),
+    Existing(Layout),
+}
+
+fn decide_layout(config: &NodeConfig, found: &[Found]) -> Result<Decision, StartError> {
+    let refuse = |text: String| Err(StartError::Refused(text));
+    let ours: Vec<(usize, &Superblock)> = found
+        .iter()
+        .enumerate()
+        .filter_map(|(index, found)| match found {
+            Found::Ours(superblock) => Some((index, &**superblock)),
+            _ => None,
+        })
+        .collect();
+    let path = |index: usize| config.drives[index].path.display().to_string();
+    let used = ours.iter().any(|(_, superblock)| superblock.incarnation > 0);
+    if !used {
+        let broken = found.iter().find_map(|found| match found {
+            Found::Broken(text) => Some(text),
+            _ => None,
+        });
+        if let Some(text) = broken {
+            return refuse(format!("a new pool needs all of its drives: {text}"));
+        }
+        return new_layout(config).map(Decision::Format);
+    }
+    let Some((first_index, first)) = ours.first() else {
+        return refuse("no drive holds data".to_owned());
+    };
+    let mut seen: BTreeMap<(SetId, Position), usize> = BTreeMap::new();
+    for (index, superblock) in &ours {
+        if superblock.deployment != first.deployment {
+            return refuse(format!(
+                "{} belongs to deployment {}, {} to {}",
+                path(*index),
+                superblock.deployment,
+                path(*first_index),
+                first.deployment
+            ));
+        }
+        if let Some(other) = seen.insert((superblock.set, superblock.position), *index) {
+            return refuse(format!("{} and {} are the same drive", path(*index), path(other)));
+        }
+    }
+    let layout = Layout {
+        deployment: first.deployment,
+        set_count: first.set_count,
+        set_size: first.set_size,
+        parity: first.parity,
+    };
+    let total = usize::from(layout.set_count) * usize::from(layout.set_size);
+    if config.drives.len() != total {
+        return refuse(format!(
+            "{} drives are given, but this deployment has {total}",
+            config.drives.len()
+        ));
+    }
+    if config.parity.is_some_and(|parity| parity != layout.parity) {
+        return refuse(format!(
+            "parity {} is asked for, but this deployment was formatted with {}",
+            config.parity.unwrap_or_default(),
+            layout.parity
+        ));
+    }
+    Ok(Decision::Existing(layout))
+}
+
+fn new_layout(config: &NodeConfig) -> Result<Layout, StartError> {
+    let refused = |error: &dyn std::fmt::Display| StartError::Refused(error.to_string());
+    let pool = engine_placement::pool_layout(config.drives.len(), config.set_size)
+        .map_err(|error| refused(&error))?;
+    let default = engine_placement::default_parity(pool.set_size);
+    let parity = config.parity.map_or(default, usize::from);
+    engine_placement::check_parity(pool.set_size, parity).map_err(|error| refused(&error))?;
+    let small = config.drives.iter().find(|drive| {
+        drive.capacity_bytes > 0
+            && drive.capacity_bytes / segment_bytes_for(config, drive)
+                < u64::from(engine_store::SEGMENTS_MIN)
+    });
+    if let Some(drive) = small {
+        return Err(StartError::Refused(format!(
+            "{} is too small: {} bytes hold fewer than {} segments of {} bytes",
+            drive.path.display(),
+            drive.capacity_bytes,
+            engine_store::SEGMENTS_MIN,
+            segment_bytes_for(config, drive)
+        )));
+    }
+    let narrow = |number: usize| u8::try_from(number).unwrap_or(u8::MAX);
+    Ok(Layout {
+        deployment: DeploymentId([0; 16]),
+        set_count: pool.set_count,
+        set_size: narrow(pool.set_size),
+        parity: narrow(parity),
+    })
+}
+
+fn set_configs(config: &NodeConfig, layout: &Layout) -> Result<Vec<SetConfig>, StartError> {
+    (0..layout.set_count)
+        .map(|set| {
+            SetConfig::new(
+                layout.deployment,
+                SetId(set),
+                (layout.set_size, layout.parity),
+                (config.cell_bytes, config.inline_bytes_max),
+            )
+            .map_err(|error| StartError::Refused(error.to_string()))
+        })
+        .collect()
+}
+
+fn random_id(env: &RealEnv) -> [u8; 16] {
+    let mut id = [0; 16];
+    id[..8].copy_from_slice(&env.random_u64().to_le_bytes());
+    id[8..].copy_from_slice(&env.random_u64().to_le_bytes());
+    id
+}
+
+/// Formats all drives of a new pool.
+async fn format_all(
+    node: &Node,
+    config: &NodeConfig,
+    layout: &Layout,
+) -> Result<DeploymentId, StartError> {
+    let lost = |_| StartError::Failed("a shard stopped at its start".to_owned());
+    let deployment = node.run(0, |local| async move { random_id(&local.env) }).await;
+    let deployment = DeploymentId(deployment.map_err(lost)?);
+    for (index, drive) in config.drives.iter().enumerate() {
+        let set = index / usize::from(layout.set_size);
+        let position = index % usize::from(layout.set_size);
+        let segment_bytes = segment_bytes_for(config, drive);
+        let layout = *layout;
+        let formatted = node
+            .run(shard_of(config, index), move |local| async move {
+                let options = FormatOptions {
+                    drive: DriveId(random_id(&local.env)),
+                    deployment,
+                    set: SetId(u16::try_from(set).unwrap_or(u16::MAX)),
+                    position: Position(u8::try_from(position).unwrap_or(u8::MAX)),
+                    set_size: layout.set_size,
+                    set_count: layout.set_count,
+                    parity: layout.parity,
+                    segment_bytes,
+                    rebuilding: false,
+                };
+                let drive = local.drives.borrow().get(&index).cloned();
+                let Some(drive) = drive else { return Err(DriveError::Failed) };
+                Store::<RealEnv>::format(&drive, &options).await
+            })
+            .await
+            .map_err(lost)?;
+        formatted.map_err(|error| {
+            StartError::Failed(format!("{} cannot be formatted: {error}", drive.path.display()))
+        })?;
+    }
+    Ok(deployment)
+}
+
+/// Opens every drive that belongs to the deployment, and reports the others as missing.
+async fn open_all(node: &Node, config: &NodeConfig, layout: &Layout) -> Result<(), StartError> {
+    let mut seats: Vec<(SetId, Position)> = (0..layout.set_count)
+        .flat_map(|set| {
+            (0..layout.set_size).map(move |position| (SetId(set), Position(position)))
+        })
+        .collect();
+    let mut absent = Vec::new();
+    for (index, drive) in config.drives.iter().enumerate() {
+        let shard = shard_of(config, index);
+        let opened = node
+            .run(shard, move |local| async move { open_drive(&local, index).await })
+            .await
+            .map_err(|_| StartError::Failed("a shard stopped at its start".to_owned()))?;
+        match opened {
+            Ok((set, position, uuid)) => {
+                seats.retain(|seat| *seat != (set, position));
+                let state = DriveState::CatchingUp;
+                node.shared.add_report(index, new_report(drive, (set, position), state, uuid));
+            }
+            Err(error) => absent.push((index, error)),
+        }
+    }
+    for ((index, error), seat) in absent.into_iter().zip(seats) {
+        let drive = &config.drives[index];
+        node.shared.route(seat.0, seat.1, shard_of(config, index));
+        let mut report = new_report(drive, seat, DriveState::Missing, String::new());
+        report.advice = advice_for_missing(&error);
+        let path = drive.path.display().to_string();
+        (config.log)(LogLevel::Error, "a drive is missing", &[
+            ("drive", path),
+            ("error", error),
+            ("do", report.advice.clone()),
+        ]);
+        node.shared.add_report(index, report);
+    }
+    Ok(())
+}
+
+pub(crate) fn advice_for_missing(error: &str) -> String {
+    format!("{error}; bring the drive back, or run `basalt storage drive replace` on an empty one")
+}
+
+fn new_report(
+    drive: &NodeDrive,
+    (set, position): (SetId, Position),
+    state: DriveState,
+    uuid: String,
+) -> DriveReport {
+    DriveReport {
+        path: drive.path.clone(),
+        uuid,
+        set,
+        position,
+        state,
+        advice: String::new(),
+        usage: DriveUsage::default(),
+        io: DriveStatistics::default(),
+    }
+}
+
+/// Opens a drive of the deployment on this shard and makes its member.
+pub(crate) async fn open_drive(
+    local: &Rc<ShardLocal>,
+    index: usize,
+) -> Result<(SetId, Position, String), String> {
+    let drive = local.drives.borrow().get(&index).cloned();
+    let drive = match drive {
+        Some(drive) => drive,
+        None => {
+            let spec = drive_spec(&local.config, &local.config.drives[index]);
+            let opened = RealDrive::open(&local.env, spec).await.map_err(|e| e.to_string())?;
+            local.drives.borrow_mut().insert(index, opened.clone());
+            opened
+        }
+    };
+    let found = match identify(&drive).await {
+        Found::Ours(superblock) => *superblock,
+        Found::Empty => return Err("the drive is empty".to_owned()),
+        Found::Newer(text) | Found::Locked(text) | Found::Broken(text) => return Err(text),
+    };
+    let deployment = local.shared.layout.get().map(|(layout, _)| layout.deployment);
+    if deployment.is_some_and(|known| known != found.deployment) {
+        return Err(format!("the drive belongs to deployment {}", found.deployment));
+    }
+    let opened = Store::open(
+        local.env.clone(),
+        drive,
+        found.segment_bytes,
+        local.config.store,
+    )
+    .await;
+    let (store, recovery) = opened.map_err(|error| error.to_string())?;
+    let config = local.shared.config(found.set).map_err(|error| error.to_string())?;
+    let peers = NodePeers { local: Rc::clone(local), set: found.set };
+    let path = local.config.drives[index].path.display().to_string();
+    (local.config.log)(LogLevel::Info, "drive recovered", &[
+        ("drive", path),
+        ("uuid", found.drive.to_string()),
+        ("batches", recovery.batches.to_string()),
+        ("records", recovery.records.to_string()),
+    ]);
+    local.join(found.set, Member::new(local.env.clone(), store, peers, config));
+    local.shared.route(found.set, found.position, local.shard);
+    Ok((found.set, found.position, found.drive.to_string()))
+}

@@ -1,0 +1,66 @@
+//! What a node tells of its drives.
+
+use engine_store::DriveUsage;
+use engine_types::{Position, SetId};
+use shards_uring::DriveStatistics;
+use std::path::PathBuf;
+
+/// What a drive is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DriveState {
+    /// Serving.
+    InSync,
+    /// Being brought up to date; answers nothing.
+    CatchingUp,
+    /// Not to be opened, or empty in a set that holds data.
+    Missing,
+    /// Failed while in use.
+    Failed,
+}
+
+impl DriveState {
+    /// One word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::InSync => "in-sync",
+            Self::CatchingUp => "catching-up",
+            Self::Missing => "missing",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// A drive.
+#[derive(Debug, Clone)]
+pub struct DriveReport {
+    /// Its path as given.
+    pub path: PathBuf,
+    /// Its id as hexadecimal digits; empty where it was never read.
+    pub uuid: String,
+    /// Its set.
+    pub set: SetId,
+    /// Its position.
+    pub position: Position,
+    /// What it is doing.
+    pub state: DriveState,
+    /// What is wrong and what to do; empty where nothing is.
+    pub advice: String,
+    /// What it holds and did.
+    pub usage: DriveUsage,
+    /// Its I/O.
+    pub io: DriveStatistics,
+}
+
+/// A node.
+#[derive(Debug, Clone, Default)]
+pub struct NodeReport {
+    /// Every drive given, absent ones too.
+    pub drives: Vec<DriveReport>,
+    /// Whether every set serves reads and writes.
+    pub ready: bool,
+    /// Positions out of sync, over all sets.
+    pub positions_out: usize,
+    /// Changes of view since the start.
+    pub view_changes: u64,
+}

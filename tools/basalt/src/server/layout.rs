@@ -1,0 +1,117 @@
+//! From options to what the shards are told: drives with their sizes, threads, limits.
+
+use super::{DriveArg, DriveKind, DriverChoice, ServerError, ServerOptions};
+use crate::{logging, sys};
+use engine_store::StoreConfig;
+use shards_node::{DriveKind as NodeKind, LogLevel, NodeConfig, NodeDrive};
+use shards_uring::{IoDriverKind, choose_driver};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The configuration of the node's shards, and why io_uring is not used if it is not.
+pub fn node_config(
+    options: &ServerOptions,
+) -> Result<(NodeConfig, Option<String>), ServerError> {
+    let forced = match options.driver {
+        DriverChoice::Auto => None,
+        DriverChoice::Uring => Some(IoDriverKind::Uring),
+        DriverChoice::Threads => Some(IoDriverKind::ThreadPool),
+    };
+    let (driver, reason) = choose_driver(forced);
+    let cpus = shards_executor::allowed_cpus().unwrap_or_default();
+    let shards = options.shards.unwrap_or_else(|| cpus.len().max(1)).min(options.drives.len());
+    let drives = options
+        .drives
+        .iter()
+        .map(|drive| node_drive(options, drive))
+        .collect::<Result<Vec<_>, ServerError>>()?;
+    let log: shards_node::LogSink = Arc::new(|level, text, fields| {
+        let fields: Vec<logging::Field<'_>> =
+            fields.iter().map(|(name, value)| (*name, value as &dyn std::fmt::Display)).collect();
+        match level {
+            LogLevel::Error => logging::error(text, &fields),
+            LogLevel::Warn => logging::warn(text, &fields),
+            LogLevel::Info => logging::info(text, &fields),
+        }
+    });
+    let config = NodeConfig {
+        set_size: options.set_size.and_then(|size| u8::try_from(size).ok()),
+        parity: options.parity,
+        cell_bytes: u32::try_from(options.storage.cell_bytes).unwrap_or(256 << 10),
+        inline_bytes_max: options.storage.inline_bytes,
+        segment_bytes: options.storage.segment_bytes,
+        store: store_config(options),
+        shards: shards.max(1),
+        cpus: if cpus.len() > 1 { cpus.iter().copied().cycle().take(shards).collect() } else { Vec::new() },
+        driver,
+        drive_deadline_us: u64::try_from(options.timeouts.drive_io.as_micros())
+            .unwrap_or(u64::MAX),
+        drives,
+        log,
+    };
+    Ok((config, reason))
+}
+
+/// Memory of the index: an eighth of the budget for memtables, an eighth for blocks, over all
+/// drives of the node (rule 23).
+fn store_config(options: &ServerOptions) -> StoreConfig {
+    let drives = options.drives.len().max(1) as u64;
+    let share = (options.memory_bytes / 8 / drives).clamp(256 << 10, 64 << 20);
+    let memtable = options.storage.memtable_bytes.unwrap_or(share);
+    StoreConfig {
+        memtable_bytes: usize::try_from(memtable).unwrap_or(16 << 20),
+        block_cache_bytes: usize::try_from(share).unwrap_or(16 << 20),
+        ..StoreConfig::default()
+    }
+}
+
+fn node_drive(options: &ServerOptions, drive: &DriveArg) -> Result<NodeDrive, ServerError> {
+    let kind = match drive.kind {
+        DriveKind::Directory | DriveKind::Missing => NodeKind::Directory,
+        DriveKind::File => NodeKind::File,
+        DriveKind::BlockDevice => NodeKind::Device,
+    };
+    let capacity_bytes = match (kind, options.drive_bytes) {
+        (NodeKind::Device, _) => 0,
+        (_, Some(bytes)) => bytes,
+        (_, None) => share_of_file_system(options, drive)?,
+    };
+    if drive.kind == DriveKind::Missing {
+        create_directory(&drive.path)?;
+    }
+    Ok(NodeDrive { path: drive.path.clone(), kind, capacity_bytes })
+}
+
+/// A drive that is not there yet: a new directory. Where its parent is missing too, the drive
+/// stays missing, as when a file system is not mounted.
+fn create_directory(path: &Path) -> Result<(), ServerError> {
+    use std::os::unix::fs::DirBuilderExt;
+    match std::fs::DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            logging::warn(
+                "a drive cannot be created",
+                &[("drive", &path.display()), ("error", &error)],
+            );
+            Ok(())
+        }
+    }
+}
+
+fn share_of_file_system(
+    options: &ServerOptions,
+    drive: &DriveArg,
+) -> Result<u64, ServerError> {
+    let place = if drive.kind == DriveKind::Missing {
+        drive.path.parent().unwrap_or(&drive.path)
+    } else {
+        &drive.path
+    };
+    let room = sys::file_system_room(place).map_err(|error| {
+        ServerError::Refused(format!("{}: {error}", drive.path.display()))
+    })?;
+    let sharing =
+        options.drives.iter().filter(|other| other.file_system == drive.file_system).count();
+    let share = room.total_bytes / sharing.max(1) as u64 / 10 * 9;
+    Ok(share.min(1 << 50))
+}

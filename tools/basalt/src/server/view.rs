@@ -1,0 +1,123 @@
+//! Status and metrics of the node, as the edge serves them.
+
+use super::ServerOptions;
+use crate::status::{DriveStatus, Status};
+use crate::version;
+use gateway_s3::Node as EdgeNode;
+use shards_node::{DriveReport, Node, NodeReport};
+use std::fmt::Write;
+
+/// The node as the edge sees it.
+pub struct NodeView {
+    node: Node,
+    driver: String,
+    metrics_public: bool,
+}
+
+impl NodeView {
+    /// A view of the node.
+    pub fn new(node: Node, options: &ServerOptions) -> Self {
+        let driver = format!("{:?}", options.driver).to_lowercase();
+        Self { node, driver, metrics_public: options.metrics_public }
+    }
+}
+
+impl EdgeNode for NodeView {
+    fn ready(&self) -> bool {
+        self.node.report().ready
+    }
+
+    fn metrics(&self) -> String {
+        metrics(&self.node.report())
+    }
+
+    fn status_json(&self) -> String {
+        let report = self.node.report();
+        let status = Status {
+            version: version::VERSION.to_owned(),
+            commit: version::COMMIT.to_owned(),
+            driver: self.driver.clone(),
+            drives: report.drives.iter().map(drive_status).collect(),
+            objects_short_of_protection: 0,
+        };
+        serde_json::to_string(&status).unwrap_or_default()
+    }
+
+    fn metrics_public(&self) -> bool {
+        self.metrics_public
+    }
+}
+
+fn drive_status(drive: &DriveReport) -> DriveStatus {
+    let usage = &drive.usage;
+    DriveStatus {
+        path: drive.path.display().to_string(),
+        uuid: drive.uuid.clone(),
+        set: drive.set.0.into(),
+        position: drive.position.0.into(),
+        state: drive.state.word().to_owned(),
+        used_bytes: usage.capacity_bytes.saturating_sub(usage.free_bytes),
+        free_bytes: usage.free_bytes,
+        errors: drive.io.errors + drive.io.timeouts + usage.corrupt_blocks,
+        advice: drive.advice.clone(),
+    }
+}
+
+/// A metric of a drive: name, type, help, value.
+type DriveMetric = (&'static str, &'static str, &'static str, fn(&DriveReport) -> f64);
+
+const DRIVE_METRICS: [DriveMetric; 17] = [
+    ("drive_in_sync", "gauge", "Whether the drive serves.", |d| {
+        f64::from(u8::from(d.state == shards_node::DriveState::InSync))
+    }),
+    ("drive_capacity_bytes", "gauge", "The most the drive may hold.", |d| {
+        d.usage.capacity_bytes as f64
+    }),
+    ("drive_free_bytes", "gauge", "What data may still take.", |d| d.usage.free_bytes as f64),
+    ("drive_reads_total", "counter", "Reads.", |d| d.io.reads as f64),
+    ("drive_writes_total", "counter", "Writes.", |d| d.io.writes as f64),
+    ("drive_flushes_total", "counter", "Flushes.", |d| d.io.flushes as f64),
+    ("drive_read_bytes_total", "counter", "Bytes read.", |d| d.io.read_bytes as f64),
+    ("drive_write_bytes_total", "counter", "Bytes written.", |d| d.io.write_bytes as f64),
+    ("drive_errors_total", "counter", "I/O errors and timeouts.", |d| {
+        (d.io.errors + d.io.timeouts) as f64
+    }),
+    ("drive_corrupt_blocks_total", "counter", "Blocks whose sum did not hold.", |d| {
+        d.usage.corrupt_blocks as f64
+    }),
+    ("drive_queue_depth", "gauge", "I/Os at the drive.", |d| d.io.in_flight as f64),
+    ("drive_log_batches_total", "counter", "Log batches.", |d| d.usage.batches as f64),
+    ("drive_log_records_total", "counter", "Log records.", |d| d.usage.records as f64),
+    ("drive_log_depth", "gauge", "Log records not durable yet.", |d| d.usage.log_depth as f64),
+    ("drive_checkpoints_total", "counter", "Checkpoints.", |d| d.usage.checkpoints as f64),
+    ("drive_cleaned_segments_total", "counter", "Segments cleaned.", |d| {
+        d.usage.cleaned_segments as f64
+    }),
+    ("drive_index_memory_bytes", "gauge", "Memory of the index.", |d| {
+        d.usage.index_memory_bytes as f64
+    }),
+];
+
+fn metrics(report: &NodeReport) -> String {
+    let mut out = String::new();
+    let mut gauge = |name: &str, help: &str, value: f64| {
+        // Writing to a string does not fail.
+        _ = write!(out, "# HELP basalt_{name} {help}\n# TYPE basalt_{name} gauge\nbasalt_{name} {value}\n");
+    };
+    gauge("node_ready", "Whether reads and writes are served.", f64::from(u8::from(report.ready)));
+    gauge("cluster_positions_out", "Positions out of sync.", report.positions_out as f64);
+    gauge("node_view_changes", "Changes of view since the start.", report.view_changes as f64);
+    for (name, kind, help, value) in DRIVE_METRICS {
+        _ = write!(out, "# HELP basalt_{name} {help}\n# TYPE basalt_{name} {kind}\n");
+        for drive in &report.drives {
+            let path = drive.path.display().to_string().replace('\\', "\\\\").replace('"', "\\\"");
+            _ = writeln!(
+                out,
+                "basalt_{name}{{drive=\"{path}\",uuid=\"{}\"}} {}",
+                drive.uuid,
+                value(drive)
+            );
+        }
+    }
+    out
+}

@@ -1,0 +1,193 @@
+//! What a client sees of a bucket: all owners' pages put together, as a gateway does.
+//!
+//! Invariants: pages of different views do not go together; a listing is whole or there is none.
+
+use crate::model::{Value, generation_of};
+use crate::process::{BUCKET, Process, key_of, number_of};
+use engine_format::Etag;
+use engine_set::{Installed, SetListEntry, SetListQuery, prefix_end};
+use engine_types::Epoch;
+use shards_sim::Random;
+use std::collections::{BTreeMap, BTreeSet};
+
+const DELIMITER: &[u8] = b"/";
+
+/// A whole listing.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// The view's epoch it was read under.
+    pub epoch: u32,
+    /// Objects: number of the key, generation.
+    pub objects: BTreeMap<u64, u64>,
+    /// Common prefixes.
+    pub prefixes: BTreeSet<Vec<u8>>,
+}
+
+impl Process {
+    /// Lists what starts with `prefix`; `None` where there is no whole listing now.
+    ///
+    /// # Errors
+    /// Pages that are not in order, or entries that are not ours.
+    pub async fn list(
+        &self,
+        prefix: &[u8],
+        delimiter: &[u8],
+        entries_max: usize,
+    ) -> Result<Option<Listing>, String> {
+        let Some(installed) = self.installed() else { return Ok(None) };
+        let mut listing = Listing { epoch: installed.view.epoch.0, ..Listing::default() };
+        for position in installed.active.iter() {
+            let Some(member) = self.peers.member(position) else { return Ok(None) };
+            let mut query = SetListQuery {
+                prefix: prefix.to_vec(),
+                delimiter: delimiter.to_vec(),
+                start: Vec::new(),
+                entries_max,
+            };
+            loop {
+                let page = member.list(BUCKET, &query).await;
+                let Ok(page) = page else { return Ok(None) };
+                if page.epoch != Epoch(listing.epoch) {
+                    return Ok(None);
+                }
+                let next = next_start(&query, &page.entries)?;
+                listing.take(page.entries)?;
+                if !page.truncated {
+                    break;
+                }
+                query.start = next.ok_or("a page that goes on has no last entry")?;
+            }
+        }
+        // Another view may have come between two pages.
+        let still = self.installed().is_some_and(|now: std::rc::Rc<Installed>| {
+            now.view.epoch.0 == listing.epoch
+        });
+        Ok(still.then_some(listing))
+    }
+
+    /// Lists everything and judges the given keys, which nobody writes. `false`: there is no
+    /// whole listing now.
+    pub async fn judge_listing(&self, keys: &[u64], random: &mut Random) -> bool {
+        let entries_max = *random.pick(&[1, 3, 1000]);
+        let listing = match self.list(b"", b"", entries_max).await {
+            Ok(Some(listing)) => listing,
+            Ok(None) => return false,
+            Err(what) => {
+                self.site.verdict.wrong(what);
+                return true;
+            }
+        };
+        for key in keys {
+            let found = listing.objects.get(key).map_or(Value::Absent, |g| Value::Object(*g));
+            let judged = self.site.model.borrow_mut().judge(*key, found, listing.epoch);
+            self.site.verdict.note(judged.map_err(|what| format!("a listing: {what}")));
+        }
+        self.count(|totals| totals.listings += 1);
+        true
+    }
+
+    /// Compares listings with and without delimiter with the model. Every key was judged and
+    /// nobody writes. `false`: there is no whole listing now.
+    pub async fn compare_listings(&self, random: &mut Random) -> bool {
+        let live = self.site.model.borrow().live_keys();
+        let entries_max = *random.pick(&[1, 2, 7, 1000]);
+        let prefix: &[u8] = random.pick(&["", "dir/", "dir/s", "k-", "none/"]).as_bytes();
+        for delimiter in [&b""[..], DELIMITER] {
+            let listing = match self.list(prefix, delimiter, entries_max).await {
+                Ok(Some(listing)) => listing,
+                Ok(None) => return false,
+                Err(what) => {
+                    self.site.verdict.wrong(what);
+                    return true;
+                }
+            };
+            let (keys, prefixes) = expected(&live, prefix, delimiter);
+            let listed: Vec<u64> = listing.objects.keys().copied().collect();
+            if listed != keys || listing.prefixes != prefixes {
+                let prefix = String::from_utf8_lossy(prefix);
+                self.site.verdict.wrong(format!(
+                    "a listing of {prefix:?} with {entries_max} a page: {listing:?}; the model has \
+                     {keys:?} and {prefixes:?}"
+                ));
+            }
+            self.count(|totals| totals.listings += 1);
+        }
+        true
+    }
+}
+
+impl Listing {
+    fn take(&mut self, entries: Vec<SetListEntry>) -> Result<(), String> {
+        for entry in entries {
+            match entry {
+                SetListEntry::CommonPrefix(prefix) => {
+                    self.prefixes.insert(prefix);
+                }
+                SetListEntry::Object(key, info) => {
+                    let number = number_of(&key);
+                    let etag = Etag::parse(&info.etag);
+                    let generation = etag.and_then(|etag| generation_of(etag.md5));
+                    let (Some(number), Some(generation)) = (number, generation) else {
+                        return Err(format!("a listing names {key}, which is not ours"));
+                    };
+                    if self.objects.insert(number, generation).is_some() {
+                        return Err(format!("a listing names {key} twice"));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where the page after this one begins; `None` where there is nothing behind it.
+fn next_start(
+    query: &SetListQuery,
+    entries: &[SetListEntry],
+) -> Result<Option<Vec<u8>>, String> {
+    let rises = entries.windows(2).all(|pair| pair[0].sort_key() < pair[1].sort_key());
+    let first = entries.first().map_or(&[][..], SetListEntry::sort_key);
+    if !rises || (!entries.is_empty() && first < query.start.as_slice()) {
+        return Err(format!("a page from {:?} on is not in order", query.start));
+    }
+    Ok(match entries.last() {
+        None => None,
+        Some(SetListEntry::Object(key, _)) => {
+            let mut next = key.as_bytes().to_vec();
+            next.push(0);
+            Some(next)
+        }
+        Some(SetListEntry::CommonPrefix(prefix)) => prefix_end(prefix),
+    })
+}
+
+/// What a listing of these keys must give.
+fn expected(live: &[u64], prefix: &[u8], delimiter: &[u8]) -> (Vec<u64>, BTreeSet<Vec<u8>>) {
+    let mut keys = Vec::new();
+    let mut prefixes = BTreeSet::new();
+    for number in live {
+        let key = key_of(*number);
+        let Some(rest) = key.as_bytes().strip_prefix(prefix) else { continue };
+        let cut = rest.iter().position(|byte| Some(byte) == delimiter.first());
+        match cut {
+            Some(cut) => _ = prefixes.insert([prefix, &rest[..=cut]].concat()),
+            None => keys.push(*number),
+        }
+    }
+    (keys, prefixes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_below_a_delimiter_roll_up() {
+        let (keys, prefixes) = expected(&[0, 1, 2, 3, 4, 5], b"", b"/");
+        assert_eq!(keys, [0, 4]);
+        assert_eq!(prefixes, [b"dir/".to_vec(), b"other/".to_vec()].into());
+        let (keys, prefixes) = expected(&[0, 1, 2], b"dir/", b"/");
+        assert_eq!(keys, [1]);
+        assert_eq!(prefixes, [b"dir/sub/".to_vec()].into());
+    }
+}

@@ -1,0 +1,232 @@
+//! Who keeps a set in service: opens its drives, changes the view where a drive fails or comes
+//! back, lets drives catch up. What a server does, in the simulator.
+//!
+//! Invariants: one change of view or catch-up at a time; a drive that came back is taken out of
+//! service and fenced before it is opened again; what this task knows of views decides which
+//! positions may lack something (`Drives::out`).
+
+use crate::drives::Health;
+use crate::peers::SimPeers;
+use crate::process::{Process, SimMember};
+use engine_env::Env;
+use engine_set::{Change, Coordinator, Installed, SetError};
+use engine_store::DriveError;
+use engine_types::{Position, PositionSet};
+use futures_util::future::join_all;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+const TICK_US: u64 = 1000;
+const RETRY_US: u64 = 5000;
+
+/// What the supervisor knows.
+#[derive(Default)]
+pub struct Status {
+    /// The view in force; `None` while there is none.
+    installed: RefCell<Option<Installed>>,
+    /// A member found a drive failing.
+    trouble: Cell<bool>,
+    /// The view must change whatever members say.
+    forced: Cell<bool>,
+    changed_us: Cell<u64>,
+    /// For messages.
+    last_error: Cell<Option<SetError>>,
+}
+
+impl Status {
+    /// Whether a view is in force under which everything is served.
+    pub fn is_writable(&self) -> bool {
+        self.installed.borrow().as_ref().is_some_and(|installed| installed.writable)
+    }
+
+    /// Whether writes are served and every position is in sync and answers.
+    pub fn is_whole(&self, all: PositionSet) -> bool {
+        self.installed.borrow().as_ref().is_some_and(|installed| {
+            installed.writable && installed.active == all && installed.view.in_sync == all
+        })
+    }
+
+    fn is_active(&self, position: Position) -> bool {
+        let installed = self.installed.borrow();
+        installed.as_ref().is_some_and(|installed| installed.active.contains(position))
+    }
+
+    /// For messages.
+    pub fn describe(&self) -> String {
+        format!("{:?}, last error {:?}", self.installed.borrow(), self.last_error.get())
+    }
+}
+
+impl Process {
+    /// Keeps the set in service until the process dies.
+    pub async fn supervise(self: Rc<Self>) {
+        let present: Vec<Position> = self
+            .positions()
+            .filter(|position| self.site.drives.health(*position) != Health::Absent)
+            .collect();
+        join_all(present.iter().map(|position| self.open(*position))).await;
+        let coordinator = Coordinator::new(self.peers.clone(), self.site.config);
+        let mut behind = PositionSet::EMPTY;
+        let mut turn = 0;
+        loop {
+            if self.is_change_due() {
+                self.retire_returned();
+                behind = self.change(&coordinator).await;
+                self.open_returned().await;
+            } else if !behind.is_empty() {
+                turn = (turn + 1) % behind.len();
+                if let Some(position) = behind.iter().nth(turn) {
+                    behind = self.catch_up(&coordinator, position, behind).await;
+                }
+            }
+            let is_served = self.status.installed.borrow().is_some();
+            self.env.sleep_us(if is_served { TICK_US } else { RETRY_US }).await;
+        }
+    }
+
+    fn is_change_due(&self) -> bool {
+        let status = &self.status;
+        let installed = status.installed.borrow();
+        let Some(installed) = installed.as_ref() else { return true };
+        let has_failed = |position: Position| {
+            self.peers.member(position).is_none_or(|member| member.store().failed().is_some())
+        };
+        let recheck_us = status.changed_us.get() + self.site.swarm.recheck_us;
+        status.forced.get()
+            || installed.active.iter().any(has_failed)
+            || !self.site.drives.returned().is_empty()
+            || (status.trouble.get() && self.env.now_us() >= recheck_us)
+    }
+
+    /// Opens a drive and puts its member in place.
+    async fn open(self: &Rc<Self>, position: Position) {
+        let drives = &self.site.drives;
+        let disturbed = drives.disturbed(position);
+        let opened = drives.open(&self.site.world, position, self.site.swarm.store).await;
+        match opened {
+            Ok(store) => {
+                let peers = self.peers.clone();
+                let member = SimMember::new(self.env.clone(), store, peers, self.site.config);
+                self.peers.join(member.clone());
+                let process = Rc::clone(self);
+                self.env.spawn(async move {
+                    loop {
+                        member.trouble().await;
+                        process.status.trouble.set(true);
+                    }
+                });
+            }
+            Err(error) => {
+                let is_sound = drives.health(position) == Health::Fine
+                    && drives.disturbed(position) == disturbed
+                    && !drives.rotten().contains(position);
+                if is_sound {
+                    let what = format!("a healthy drive does not open: {position}: {error}");
+                    self.site.verdict.wrong(what);
+                }
+            }
+        }
+    }
+
+    /// Drives that came back are out of service until they are opened again.
+    fn retire_returned(&self) {
+        for position in self.site.drives.returned().iter() {
+            if let Some(member) = self.peers.member(position) {
+                member.store().fail(DriveError::Failed);
+            }
+        }
+    }
+
+    /// Opens drives that came back and whose member is fenced by now.
+    async fn open_returned(self: &Rc<Self>) {
+        for position in self.site.drives.returned().iter() {
+            let old = self.peers.member(position);
+            let is_fenced = old.as_ref().is_none_or(|member| member.store().failed().is_some());
+            // Whatever is in force still counts on it, or it came back just now: the next change
+            // takes it out.
+            if self.status.is_active(position) || !is_fenced {
+                continue;
+            }
+            let disturbed = self.site.drives.disturbed(position);
+            if let Some(member) = old {
+                self.count_store(&member);
+            }
+            self.open(position).await;
+            if self.site.drives.disturbed(position) == disturbed {
+                self.site.drives.opened(position);
+            }
+            self.status.forced.set(true);
+        }
+    }
+
+    async fn change(&self, coordinator: &Coordinator<SimPeers>) -> PositionSet {
+        self.status.forced.set(false);
+        self.status.trouble.set(false);
+        let outcome = coordinator.change_view(PositionSet::EMPTY).await;
+        self.note_change(outcome)
+    }
+
+    /// Takes note of a change of view; gives the positions that must catch up.
+    fn note_change(&self, outcome: Result<Change, SetError>) -> PositionSet {
+        let status = &self.status;
+        let change = match outcome {
+            Ok(change) => change,
+            Err(error) => {
+                status.last_error.set(Some(error));
+                *status.installed.borrow_mut() = None;
+                return PositionSet::EMPTY;
+            }
+        };
+        self.count(|totals| {
+            totals.view_changes += 1;
+            totals.rolled_forward += change.rolled_forward;
+            totals.aborted += change.aborted;
+        });
+        let in_sync = change.installed.view.in_sync.and(change.installed.active);
+        for position in self.positions() {
+            if in_sync.contains(position) {
+                self.site.drives.put_in(position);
+            } else {
+                self.site.drives.put_out(position);
+            }
+        }
+        status.changed_us.set(self.env.now_us());
+        *status.installed.borrow_mut() = Some(change.installed);
+        change.behind
+    }
+
+    async fn catch_up(
+        &self,
+        coordinator: &Coordinator<SimPeers>,
+        position: Position,
+        behind: PositionSet,
+    ) -> PositionSet {
+        let installed = self.status.installed.borrow().clone();
+        let Some(installed) = installed else { return behind };
+        match coordinator.catch_up(position, &installed).await {
+            Ok((done, change)) => {
+                self.count(|totals| {
+                    totals.catch_ups += 1;
+                    totals.rebuilt += done.rebuilt;
+                });
+                self.note_change(Ok(change))
+            }
+            Err(error) => {
+                self.status.last_error.set(Some(error));
+                self.count(|totals| totals.catch_ups_failed += 1);
+                self.status.forced.set(true);
+                self.env.sleep_us(RETRY_US).await;
+                behind
+            }
+        }
+    }
+
+    /// Counts what a store did before it goes.
+    pub fn count_store(&self, member: &SimMember) {
+        let usage = member.store().usage();
+        self.count(|totals| {
+            totals.checkpoints += usage.checkpoints;
+            totals.cleaned += usage.cleaned_segments;
+        });
+    }
+}

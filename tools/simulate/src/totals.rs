@@ -1,0 +1,112 @@
+//! What runs did, added up.
+
+use std::fmt;
+
+/// What runs did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Seeds run to their end.
+    pub seeds: u64,
+    /// Processes killed, with or without the power.
+    pub crashes: u64,
+    /// Writes acknowledged.
+    pub acknowledged: u64,
+    /// Reads judged.
+    pub reads: u64,
+    /// Views installed.
+    pub view_changes: u64,
+    /// Writes rolled forward by a change of view.
+    pub rolled_forward: u64,
+    /// Writes aborted by one.
+    pub aborted: u64,
+    /// Drives that caught up.
+    pub catch_ups: u64,
+    /// Catch-ups that were cut short.
+    pub catch_ups_failed: u64,
+    /// Fragments rebuilt on them.
+    pub rebuilt: u64,
+    /// Drives that were made to fail, stall or stay away.
+    pub faults: u64,
+    /// Drives replaced by empty ones.
+    pub replaced: u64,
+    /// Bits flipped.
+    pub flipped: u64,
+    /// Uploads completed.
+    pub completed: u64,
+    /// Listings judged.
+    pub listings: u64,
+    /// Races of conditional writes judged.
+    pub races: u64,
+    /// Times everything was judged on all drives.
+    pub whole_checks: u64,
+    /// Checkpoints of drives.
+    pub checkpoints: u64,
+    /// Segments cleaned.
+    pub cleaned: u64,
+    /// Steps of the simulator.
+    pub steps: u64,
+}
+
+impl Totals {
+    /// Adds what another run did.
+    pub fn add(&mut self, other: &Self) {
+        for ((_, sum), (_, value)) in self.fields_mut().into_iter().zip(other.fields()) {
+            *sum += value;
+        }
+    }
+
+    fn fields(&self) -> Vec<(&'static str, u64)> {
+        let mut copy = *self;
+        copy.fields_mut().into_iter().map(|(name, value)| (name, *value)).collect()
+    }
+
+    fn fields_mut(&mut self) -> Vec<(&'static str, &mut u64)> {
+        vec![
+            ("seeds", &mut self.seeds),
+            ("crashes", &mut self.crashes),
+            ("writes acknowledged", &mut self.acknowledged),
+            ("reads judged", &mut self.reads),
+            ("view changes", &mut self.view_changes),
+            ("rolled forward", &mut self.rolled_forward),
+            ("aborted", &mut self.aborted),
+            ("catch-ups", &mut self.catch_ups),
+            ("catch-ups cut short", &mut self.catch_ups_failed),
+            ("fragments rebuilt", &mut self.rebuilt),
+            ("drives lost", &mut self.faults),
+            ("drives replaced", &mut self.replaced),
+            ("bits flipped", &mut self.flipped),
+            ("uploads completed", &mut self.completed),
+            ("listings judged", &mut self.listings),
+            ("races judged", &mut self.races),
+            ("whole checks", &mut self.whole_checks),
+            ("checkpoints", &mut self.checkpoints),
+            ("segments cleaned", &mut self.cleaned),
+            ("steps", &mut self.steps),
+        ]
+    }
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.fields().into_iter().filter(|(_, value)| *value > 0);
+        let shown: Vec<String> = shown.map(|(name, value)| format!("{value} {name}")).collect();
+        formatter.write_str(&shown.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_is_added_and_shown() {
+        let mut one = Totals::default();
+        for ((_, field), value) in one.fields_mut().into_iter().zip(1..) {
+            *field = value;
+        }
+        let mut sum = one;
+        sum.add(&one);
+        assert!(sum.fields().iter().zip(1..).all(|((_, value), number)| *value == 2 * number));
+        assert!(sum.to_string().contains("2 seeds, 4 crashes"));
+    }
+}
