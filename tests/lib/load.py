@@ -139,6 +139,10 @@ class Load:
         except Exception as error:  # noqa: BLE001 - every broken connection leaves it unknown
             self.count(self.answers, type(error).__name__)
             return "unknown", repr(error)
+        if not answer["ResponseMetadata"]["HTTPHeaders"]:
+            # A reset discards what the client had not read of an answer; botocore goes on without.
+            self.count(self.answers, "head cut off")
+            return "unknown", "head cut off"
         self.count(self.done, name)
         return "done", answer
 
@@ -222,6 +226,9 @@ class Load:
             )
             if outcome != "done":
                 return outcome == "refused"
+            if "ETag" not in answer:
+                self.violate(f"{key.name}: a part was taken without an ETag: {answer}")
+                return False
             parts.append({"PartNumber": number, "ETag": answer["ETag"]})
         if rng.random() < 0.15:
             return self._ask("abort", lambda: client.abort_multipart_upload(**upload))[0] == "done"
@@ -288,7 +295,9 @@ class Load:
             with counter.lock:
                 if base in counter.bases:
                     self.violate(f"{counter.name}: two successors of {base} were acknowledged")
-                counter.bases[base] = answer["ETag"]
+                if "ETag" not in answer:
+                    self.violate(f"{counter.name}: an answer without an ETag: {answer}")
+                counter.bases[base] = answer.get("ETag")
                 counter.acked = max(counter.acked, step + 1)
         elif outcome == "refused":
             with counter.lock:
@@ -297,6 +306,8 @@ class Load:
 
     @staticmethod
     def _counter_state(answer):
+        if "ETag" not in answer:
+            raise AssertionError(f"an answer without an ETag: {answer}")
         return answer["ETag"], int(answer["Metadata"].get("step", -1))
 
     def _create_once(self, client, rng, keys):

@@ -5,8 +5,8 @@
 //! valid only behind the very bytes it was written behind; the generation makes what an earlier
 //! life of the segment left behind invalid.
 
-use crate::wire::{Reader, Writer, crc64_parts};
 use crate::FormatError;
+use crate::wire::{Reader, Writer, crc64_parts};
 use engine_types::{DriveId, SegmentId};
 
 const SEGMENT_MAGIC: u64 = u64::from_le_bytes(*b"BASALTLS");
@@ -186,8 +186,7 @@ impl BatchHeader {
         let durable_through = reader.u64()?;
         let first = Successor { segment: first, generation: reader.u64()? };
         let second_generation = reader.u64()?;
-        let second =
-            Successor { segment: SegmentId(reader.u32()?), generation: second_generation };
+        let second = Successor { segment: SegmentId(reader.u32()?), generation: second_generation };
         Ok(Self {
             drive_low,
             segment,

@@ -1,10 +1,10 @@
 //! A checkpoint: the state of a drive at one place of its log. Replay goes on from there.
 
+use crate::FormatError;
 use crate::commit::Commit;
 use crate::entry::PayloadLocation;
 use crate::record::{PeerKnown, View};
 use crate::wire::{Reader, Writer, crc64};
-use crate::FormatError;
 use engine_types::{Epoch, SegmentId, Sequence};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"BASALTCP");
@@ -28,6 +28,8 @@ pub struct LogSegment {
     pub generation: u64,
     /// Bytes of payloads in it that the index refers to.
     pub live_bytes: u64,
+    /// The last batch in it: a scan that ends before it has met rot.
+    pub last_batch: u64,
 }
 
 /// What a data segment holds.
@@ -95,7 +97,8 @@ impl Checkpoint {
         }
         out.count(self.log.len());
         for log in &self.log {
-            out.u32(log.segment.0).u64(log.generation).u64(log.live_bytes);
+            out.u32(log.segment.0).u64(log.generation);
+            out.u64(log.live_bytes).u64(log.last_batch);
         }
         out.count(self.data.len());
         for (segment, usage) in &self.data {
@@ -159,7 +162,12 @@ impl Checkpoint {
         })?;
         let log = list(reader, |r| {
             let segment = SegmentId(r.u32()?);
-            Ok(LogSegment { segment, generation: r.u64()?, live_bytes: r.u64()? })
+            Ok(LogSegment {
+                segment,
+                generation: r.u64()?,
+                live_bytes: r.u64()?,
+                last_batch: r.u64()?,
+            })
         })?;
         let data = list(reader, |r| {
             let segment = SegmentId(r.u32()?);

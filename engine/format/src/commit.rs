@@ -1,18 +1,21 @@
 //! The one record every write makes: index mutations, fragments adopted and released, a payload,
 //! all under one sequence. Whatever an operation changes, it changes in one step.
 
+use crate::FormatError;
 use crate::fragment::FragmentRecord;
 use crate::keys::Keyspace;
 use crate::object::Order;
 use crate::wire::{Reader, Writer};
-use crate::FormatError;
 use bytes::Bytes;
 use engine_types::{DataId, Geometry, PositionSet, Sequence};
 
 const MUTATIONS_MAX: usize = 20_000;
+const ADOPTS_MAX: usize = 128;
 const RELEASES_MAX: usize = 40_000;
-const SUFFIX_BYTES_MAX: usize = 2200;
-const VALUE_BYTES_MAX: usize = 64 << 10;
+/// Keyspace and rank stand before it in a key of the index, of 2,200 bytes at most.
+const SUFFIX_BYTES_MAX: usize = 2198;
+/// An entry's head stands before it in a value of the index, of 64 KiB at most.
+const VALUE_BYTES_MAX: usize = 60 << 10;
 
 /// A change of one entry of a replicated keyspace. Each position puts its own rank before the
 /// suffix.
@@ -67,6 +70,23 @@ pub struct Commit {
 }
 
 impl Commit {
+    /// Whether the record is one that `decode` takes back and the index can hold.
+    ///
+    /// # Errors
+    /// `Bounds`.
+    pub fn check(&self) -> Result<(), FormatError> {
+        let fits = |mutation: &Mutation| {
+            mutation.space.is_replicated()
+                && mutation.suffix.len() <= SUFFIX_BYTES_MAX
+                && mutation.value.as_ref().is_none_or(|value| value.len() <= VALUE_BYTES_MAX)
+        };
+        let sound = self.mutations.len() <= MUTATIONS_MAX
+            && self.mutations.iter().all(fits)
+            && self.adopts.len() <= ADOPTS_MAX
+            && self.releases.len() <= RELEASES_MAX;
+        if sound { Ok(()) } else { Err(FormatError::Bounds("a commit")) }
+    }
+
     /// Appends the record; the payload stands last. Gives the offset of the payload behind the
     /// start of the record.
     pub fn encode(&self, out: &mut Writer) -> usize {
@@ -121,7 +141,7 @@ impl Commit {
             _ => return Err(reader.bounds()),
         };
         let mutations = decode_mutations(reader)?;
-        let count = reader.count(128)?;
+        let count = reader.count(ADOPTS_MAX)?;
         let mut adopts = Vec::with_capacity(count);
         for _ in 0..count {
             adopts.push(FragmentRecord::decode(reader)?);
@@ -160,7 +180,8 @@ fn decode_mutations(reader: &mut Reader<'_>) -> Result<Vec<Mutation>, FormatErro
             .ok_or(reader.bounds())?;
         let flags = reader.u8()?;
         let suffix = reader.bytes(SUFFIX_BYTES_MAX)?.to_vec();
-        let value = if flags & 1 == 0 { None } else { Some(reader.bytes(VALUE_BYTES_MAX)?.to_vec()) };
+        let value =
+            if flags & 1 == 0 { None } else { Some(reader.bytes(VALUE_BYTES_MAX)?.to_vec()) };
         mutations.push(Mutation { space, suffix, value, has_payload: flags & 2 != 0 });
     }
     Ok(mutations)

@@ -1,8 +1,8 @@
 //! The value of an index entry: the write it comes from, where its payload lies in the log, and
 //! the value itself.
 
-use crate::wire::{Reader, Writer, crc64_parts};
 use crate::FormatError;
+use crate::wire::{Reader, Writer, crc64_parts};
 use engine_types::{SegmentId, Sequence};
 
 /// Where an inline payload lies in the log of this drive.

@@ -4,8 +4,8 @@
 //! holds a sum per 64 KiB block of data; the footer's own sum stands in the record, so that a
 //! lost, stale or misdirected write of either is seen.
 
-use crate::wire::{Reader, Writer, crc64};
 use crate::FormatError;
+use crate::wire::{Reader, Writer, crc64};
 use engine_types::{DataId, DriveId, FragmentIndex, Geometry, SegmentId, Sequence};
 
 /// Bytes of fragment data under one sum.
@@ -110,16 +110,8 @@ impl FragmentRecord {
         if object_bytes > 1 << 50 || usize::from(index.0) >= geometry.width() {
             return Err(reader.bounds());
         }
-        let record = Self {
-            data,
-            index,
-            geometry,
-            object_bytes,
-            sequence,
-            append,
-            extents,
-            footer_sum,
-        };
+        let record =
+            Self { data, index, geometry, object_bytes, sequence, append, extents, footer_sum };
         if Self::units_of(record.fragment_bytes()) == units {
             Ok(record)
         } else {

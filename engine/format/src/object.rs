@@ -4,8 +4,8 @@
 //! work fills; then tagged fields. A tagged field with the must-understand bit that a build does
 //! not know refuses the record; any other unknown one is kept and written back unchanged.
 
-use crate::wire::{Reader, Writer};
 use crate::FormatError;
+use crate::wire::{Reader, Writer};
 use engine_types::{
     Attribute, AttributeKind, ChecksumKind, DataId, Geometry, ObjectChecksum, ObjectInfo,
     PartNumber, PoolId, Position, PositionSet, Sequence, SetId,

@@ -1,11 +1,11 @@
 //! Records of the log. A batch holds a run of them, each `kind, length, body`, 8-byte aligned.
 
+use crate::FormatError;
 use crate::commit::Commit;
 use crate::fragment::FragmentRecord;
 use crate::wire::{Reader, Writer};
-use crate::FormatError;
 use bytes::Bytes;
-use engine_types::{DataId, DriveId, Epoch, Position, PositionSet, SegmentId, Sequence};
+use engine_types::{DataId, DriveId, Epoch, Position, PositionSet, Sequence};
 
 /// A set's view, durable on a majority of its drives before it is in force.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -41,12 +41,10 @@ pub struct PeerKnown {
 pub struct Move {
     /// The whole index key of the entry.
     pub key: Vec<u8>,
-    /// The entry's sequence; the move is void if the entry has another by now.
+    /// The entry's sequence; the move is void if the key was written again meanwhile.
     pub sequence: Sequence,
     /// The entry's value, so that applying needs no read.
     pub value: Vec<u8>,
-    /// The segment it lay in, and its generation.
-    pub from: (SegmentId, u64),
     /// The payload.
     pub payload: Bytes,
 }
@@ -91,8 +89,6 @@ pub enum Record {
     Drop(Drop),
     /// A fragment moved.
     Relocate(Relocate),
-    /// Everything before is void: the drive starts over empty (rebuild).
-    Reset,
 }
 
 impl Record {
@@ -140,7 +136,6 @@ impl Record {
             }
             Self::Move(moved) => {
                 out.bytes(&moved.key).sequence(moved.sequence).bytes(&moved.value);
-                out.u32(moved.from.0.0).u64(moved.from.1);
                 out.count(moved.payload.len());
                 payload_offset = out.bytes.len();
                 out.raw(&moved.payload);
@@ -156,7 +151,6 @@ impl Record {
                 encode_optional(out, relocate.old.as_ref());
                 9
             }
-            Self::Reset => 10,
         };
         let Ok(len) = u32::try_from(out.bytes.len() - start - 8) else {
             panic!("a record is bounded by its batch");
@@ -213,11 +207,10 @@ impl Record {
                 let key = reader.bytes(4096)?.to_vec();
                 let sequence = reader.sequence()?;
                 let value = reader.bytes(64 << 10)?.to_vec();
-                let from = (SegmentId(reader.u32()?), reader.u64()?);
                 let len = reader.count(body.len())?;
                 payload_offset = body.len() - reader.rest().len();
                 let payload = Bytes::copy_from_slice(reader.take(len)?);
-                Self::Move(Move { key, sequence, value, from, payload })
+                Self::Move(Move { key, sequence, value, payload })
             }
             8 => Self::Drop(Drop {
                 data: reader.data_id()?,
@@ -227,13 +220,8 @@ impl Record {
                 new: FragmentRecord::decode(&mut reader)?,
                 old: decode_optional(&mut reader)?,
             }),
-            10 => Self::Reset,
             found => {
-                return Err(FormatError::Version {
-                    structure: "a log record",
-                    found,
-                    known: 10,
-                });
+                return Err(FormatError::Version { structure: "a log record", found, known: 9 });
             }
         };
         Ok((record, payload_offset))

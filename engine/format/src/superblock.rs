@@ -5,9 +5,9 @@
 //! the newest generation with at least two valid copies, so that one misdirected or stale copy
 //! never decides.
 
-use crate::wire::{Reader, Writer, crc64};
 use crate::FormatError;
 use crate::batch::Successor;
+use crate::wire::{Reader, Writer, crc64};
 use engine_types::{DeploymentId, DriveId, PoolId, Position, SegmentId, SetId};
 
 /// Bytes of one copy.
@@ -271,9 +271,6 @@ mod tests {
         let sum = crc64(&bytes[..SUPERBLOCK_BYTES - 8]).to_le_bytes();
         bytes[SUPERBLOCK_BYTES - 8..].copy_from_slice(&sum);
         let error = Superblock::decode(&bytes).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "the drive has format version 2; this build reads up to 1"
-        );
+        assert_eq!(error.to_string(), "the drive has format version 2; this build reads up to 1");
     }
 }

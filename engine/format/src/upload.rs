@@ -1,8 +1,8 @@
 //! Records of multipart uploads under way.
 
+use crate::FormatError;
 use crate::object::{Order, PartEntry, Tagged, decode_tagged, encode_tagged};
 use crate::wire::{Reader, Writer};
-use crate::FormatError;
 use engine_types::{Attribute, ChecksumKind, DataId, ObjectChecksum, PartNumber};
 
 const VERSION: u8 = 1;

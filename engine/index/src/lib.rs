@@ -25,7 +25,7 @@ mod tests;
 pub use block::{Block, BlockIter};
 pub use builder::{FinishedRun, RunBuilder};
 pub use error::IndexError;
-pub use merge::{BlockQueue, Merge, Merged, Source, Tombstones};
+pub use merge::{BlockQueue, Merge, Merged, OnDropped, Source, Tombstones};
 pub use run::{BlockLocation, RunIndex};
 pub use summary::RunSummary;
 

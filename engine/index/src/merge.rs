@@ -27,6 +27,9 @@ pub trait Source {
     }
 }
 
+/// Told of each entry that does not come out: key, and value or `None` for a tombstone.
+pub type OnDropped<'a> = dyn FnMut(&[u8], Option<&[u8]>) + 'a;
+
 /// What becomes of the tombstones that win.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tombstones {
@@ -78,7 +81,7 @@ impl<S: Source> Merge<S> {
 
     /// The next entry. `dropped` is told of each entry that does not come out: those shadowed by
     /// the entry returned, and tombstones under `Tombstones::Drop`.
-    pub fn step(&mut self, dropped: &mut dyn FnMut(&[u8], Option<&[u8]>)) -> Merged<'_> {
+    pub fn step(&mut self, dropped: &mut OnDropped<'_>) -> Merged<'_> {
         loop {
             if let Some(index) = self.sources.iter().position(|source| source.starved()) {
                 return Merged::Starved(index);
@@ -109,10 +112,7 @@ impl<S: Source> Merge<S> {
     ///
     /// # Panics
     /// If a source starves.
-    pub fn next_entry(
-        &mut self,
-        dropped: &mut dyn FnMut(&[u8], Option<&[u8]>),
-    ) -> Option<(&[u8], Option<&[u8]>)> {
+    pub fn next_entry(&mut self, dropped: &mut OnDropped<'_>) -> Option<(&[u8], Option<&[u8]>)> {
         match self.step(dropped) {
             Merged::Entry(key, value) => Some((key, value)),
             Merged::End => None,
@@ -138,7 +138,7 @@ impl<S: Source> Merge<S> {
 
     /// Drops the entries of the key that was just taken from all other sources. A source that
     /// starves meanwhile has no such entry: its keys rise.
-    fn drop_shadowed(&mut self, dropped: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+    fn drop_shadowed(&mut self, dropped: &mut OnDropped<'_>) {
         loop {
             let next = self.tree[1];
             let Some((key, value)) = self.sources.get(next).and_then(|source| source.peek()) else {

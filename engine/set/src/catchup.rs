@@ -20,6 +20,8 @@ use engine_types::{DataId, FragmentIndex, Geometry, Position, PositionSet, Seque
 use std::collections::BTreeSet;
 
 const PAGE_ENTRIES: usize = 256;
+const ROUNDS_MAX: usize = 8;
+const FEW_WRITES: usize = 64;
 const SPACES: [Keyspace; 3] = [Keyspace::Current, Keyspace::Uploads, Keyspace::Parts];
 
 /// What catching up has done.
@@ -51,6 +53,8 @@ struct Way<'a, P: Peers> {
     position: Position,
     /// Data ids the drive must hold.
     wanted: BTreeSet<DataId>,
+    /// Data ids it held and need not.
+    extra: Vec<DataId>,
     done: CatchUp,
 }
 
@@ -68,8 +72,7 @@ impl<P: Peers> Coordinator<P> {
         // Its undecided writes are decided by now: what of them holds, the others have.
         let reply = self.peers.call(position, DriveRequest::Fence).await?;
         let DriveReply::Hello(hello) = reply else { return Err(SetError::Unavailable) };
-        let pending: Vec<Sequence> =
-            hello.unsettled.iter().map(|commit| commit.sequence).collect();
+        let pending: Vec<Sequence> = hello.unsettled.iter().map(|commit| commit.sequence).collect();
         if !pending.is_empty() {
             self.peers.call(position, DriveRequest::Abort(pending)).await?;
         }
@@ -83,23 +86,28 @@ impl<P: Peers> Coordinator<P> {
             installed,
             position,
             wanted: BTreeSet::new(),
+            extra: Vec::new(),
             done: CatchUp::default(),
         };
+        way.remove_absent().await?;
         way.compare_all().await?;
-        way.remove_extra().await?;
-        // From here writes stand still: what was written meanwhile is compared again.
+        way.find_extra().await?;
+        // What is written while it catches up is compared again, round by round, so that little
+        // is left for the moment when writes stand still.
+        for _ in 0..ROUNDS_MAX {
+            if way.compare_dirty(installed.active).await? < FEW_WRITES {
+                break;
+            }
+        }
         let still = self.change(PositionSet::EMPTY, true).await?;
         if still.installed.active != installed.active {
             return Err(SetError::Unavailable);
         }
         way.installed = &still.installed;
-        for owner in still.installed.active.iter() {
-            let reply = self.peers.call(owner, DriveRequest::TakeDirty).await?;
-            let DriveReply::Dirty(dirty) = reply else { return Err(SetError::Unavailable) };
-            for written in dirty {
-                way.compare_written(written).await?;
-            }
-        }
+        // What was wanted before a key was written again may be wanted no more: the keys compared
+        // now say anew.
+        way.compare_dirty(still.installed.active).await?;
+        way.release_extra().await?;
         let done = way.done;
         self.peers.call(position, DriveRequest::Rebuilt).await?;
         let mut admit = PositionSet::EMPTY;
@@ -125,11 +133,35 @@ impl<P: Peers> Way<'_, P> {
         }
     }
 
-    async fn scan(&self, position: Position, start: Vec<u8>, end: Vec<u8>) -> Result<ScanPage, SetError> {
+    async fn scan(
+        &self,
+        position: Position,
+        start: Vec<u8>,
+        end: Vec<u8>,
+    ) -> Result<ScanPage, SetError> {
         match self.peers().call(position, DriveRequest::Scan(start, end, PAGE_ENTRIES)).await {
             Ok(DriveReply::Page(page)) => Ok(page),
             _ => Err(SetError::Unavailable),
         }
+    }
+
+    /// Compares what was written since the last look; gives how many writes.
+    async fn compare_dirty(&mut self, owners: PositionSet) -> Result<usize, SetError> {
+        let mut written = Vec::new();
+        for owner in owners.iter() {
+            let reply = self.peers().call(owner, DriveRequest::TakeDirty).await?;
+            let DriveReply::Dirty(dirty) = reply else { return Err(SetError::Unavailable) };
+            written.extend(dirty);
+        }
+        let count = written.len();
+        for written in written {
+            for data in &written.releases {
+                self.wanted.remove(data);
+            }
+            self.extra.extend(&written.releases);
+            self.compare_written(written).await?;
+        }
+        Ok(count)
     }
 
     /// Every key the in-sync drives lead.
@@ -258,12 +290,8 @@ impl<P: Peers> Way<'_, P> {
         {
             return Ok(());
         }
-        let plan = FragmentPlan {
-            data,
-            index: FragmentIndex(rank),
-            geometry,
-            object_bytes: run_bytes,
-        };
+        let plan =
+            FragmentPlan { data, index: FragmentIndex(rank), geometry, object_bytes: run_bytes };
         let sources: Vec<(usize, Position)> = led
             .order
             .iter()
@@ -279,8 +307,7 @@ impl<P: Peers> Way<'_, P> {
             return self.gone_meanwhile(led, error).await;
         }
         self.done.rebuilt += 1;
-        let commit =
-            settled(led.entry.sequence, led.order.clone(), Vec::new(), Bytes::new());
+        let commit = settled(led.entry.sequence, led.order.clone(), Vec::new(), Bytes::new());
         self.send(commit, Some(data)).await
     }
 
@@ -303,8 +330,9 @@ impl<P: Peers> Way<'_, P> {
         Ok(())
     }
 
-    /// What the drive holds and the drives in sync do not: absence on them wins (rule 7).
-    async fn remove_extra(&mut self) -> Result<(), SetError> {
+    /// What the drive holds and the drives in sync do not: absence on them wins (rule 7). First, so
+    /// that a full drive has room for what it lacks.
+    async fn remove_absent(&mut self) -> Result<(), SetError> {
         for space in SPACES {
             let (mut at, end) = (vec![space as u8], vec![space as u8 + 1]);
             loop {
@@ -318,22 +346,33 @@ impl<P: Peers> Way<'_, P> {
                 }
             }
         }
-        let (mut at, end) =
-            (vec![Keyspace::Fragments as u8], vec![Keyspace::Fragments as u8 + 1]);
+        Ok(())
+    }
+
+    /// Fragments no compared key refers to.
+    async fn find_extra(&mut self) -> Result<(), SetError> {
+        let (mut at, end) = (vec![Keyspace::Fragments as u8], vec![Keyspace::Fragments as u8 + 1]);
         loop {
             let page = self.scan(self.position, at, end.clone()).await?;
-            let extra: Vec<DataId> = page
-                .entries
-                .iter()
-                .filter_map(|(key, _)| IndexKey(key.clone()).data_id())
-                .filter(|data| !self.wanted.contains(data))
-                .collect();
-            self.release(extra).await?;
+            let found = page.entries.iter().filter_map(|(key, _)| IndexKey(key.clone()).data_id());
+            self.extra.extend(found.filter(|data| !self.wanted.contains(data)));
             match page.next {
                 Some(next) => at = next,
                 None => return Ok(()),
             }
         }
+    }
+
+    /// Releases what is not wanted after all: a write that failed names data it did not replace.
+    async fn release_extra(&mut self) -> Result<(), SetError> {
+        let mut extra = std::mem::take(&mut self.extra);
+        extra.retain(|data| !self.wanted.contains(data));
+        extra.sort_unstable();
+        extra.dedup();
+        for chunk in extra.chunks(1000) {
+            self.release(chunk.to_vec()).await?;
+        }
+        Ok(())
     }
 
     async fn release(&mut self, releases: Vec<DataId>) -> Result<(), SetError> {
@@ -392,7 +431,7 @@ impl<P: Peers> Way<'_, P> {
                 None => {}
             }
         }
-        self.release(written.releases).await
+        Ok(())
     }
 }
 
@@ -460,7 +499,10 @@ fn runs_of(
         Keyspace::Parts => {
             let entry = PartRecord::decode(value).map_err(|_| SetError::Unavailable)?.entry;
             let has_bytes = entry.size_bytes > 0;
-            Ok(has_bytes.then_some((entry.data, entry.geometry, entry.size_bytes)).into_iter().collect())
+            Ok(has_bytes
+                .then_some((entry.data, entry.geometry, entry.size_bytes))
+                .into_iter()
+                .collect())
         }
         _ => Ok(Vec::new()),
     }

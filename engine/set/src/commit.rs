@@ -14,6 +14,7 @@ use engine_env::sync::KeyGuard;
 use engine_format::{
     Commit, CommitData, IndexKey, Keyspace, Mutation, ObjectRecord, Order, PartTable, Storage,
 };
+use engine_store::DriveError;
 use engine_types::{BucketId, DataId, Key, PositionSet, Sequence};
 use futures_util::future::join_all;
 use std::rc::Rc;
@@ -85,6 +86,11 @@ impl<E: Env, P: Peers> Inner<E, P> {
         }
         if crate::SetConfig::owner(order, view.active) != Some(self.position) {
             return Err(SetError::NotOwner);
+        }
+        let rank = order.rank(self.position).map(usize::from);
+        if rank.is_none_or(|rank| rank >= self.config.quorums.metadata) {
+            // Nobody who answers holds metadata of the key.
+            return Err(SetError::Unavailable);
         }
         if view.undecided.iter().any(|undecided| undecided == suffix) {
             return Err(SetError::Unavailable);
@@ -210,6 +216,11 @@ impl<E: Env, P: Peers> Inner<E, P> {
         }
         let sequence = self.next_sequence(view);
         let mut change = change(sequence);
+        let dirty = Dirty {
+            order: held.order.clone(),
+            entries: change.mutations.iter().map(|m| (m.space, m.suffix.clone())).collect(),
+            releases: change.releases.clone(),
+        };
         change.mutations.sort_by(|a, b| (a.space, &a.suffix).cmp(&(b.space, &b.suffix)));
         let metadata = self.metadata_positions(&held.order, view);
         let positions = metadata
@@ -219,10 +230,12 @@ impl<E: Env, P: Peers> Inner<E, P> {
         if let Some(mark) = marks.first() {
             self.owner.borrow_mut().told = mark.through;
         }
-        if view.record_dirty {
-            let entries = change.mutations.iter().map(|m| (m.space, m.suffix.clone())).collect();
-            let (order, releases) = (held.order.clone(), change.releases.clone());
-            self.owner.borrow_mut().dirty.push(Dirty { order, entries, releases });
+        {
+            let mut owner = self.owner.borrow_mut();
+            if self.view().record_dirty {
+                owner.dirty.push(dirty.clone());
+            }
+            owner.in_flight.insert(sequence, dirty);
         }
         let calls: Vec<_> = positions
             .iter()
@@ -249,9 +262,16 @@ impl<E: Env, P: Peers> Inner<E, P> {
             })
             .collect();
         let outcomes = join_all(calls).await;
-        let still = self.view().view.epoch == view.view.epoch && self.view().writable;
-        if !still || outcomes.iter().any(Result::is_err) {
-            self.report_trouble();
+        if self.view().view.epoch != view.view.epoch || !self.view().serving {
+            // The next view has decided this write, or will.
+            return Err(SetError::Unavailable);
+        }
+        if outcomes.iter().any(Result::is_err) {
+            self.stop_writing();
+            // A fence is no trouble: the change of view under way decides the write.
+            if outcomes.iter().any(|o| matches!(o, Err(e) if *e != DriveError::Fenced)) {
+                self.report_trouble();
+            }
             return Err(SetError::Unavailable);
         }
         self.settle(sequence);
@@ -261,13 +281,7 @@ impl<E: Env, P: Peers> Inner<E, P> {
     fn next_sequence(&self, view: &Installed) -> Sequence {
         let mut owner = self.owner.borrow_mut();
         owner.counter += 1;
-        let sequence = Sequence {
-            epoch: view.view.epoch,
-            owner: self.position,
-            counter: owner.counter,
-        };
-        owner.in_flight.insert(sequence);
-        sequence
+        Sequence { epoch: view.view.epoch, owner: self.position, counter: owner.counter }
     }
 
     fn settle(self: &Rc<Self>, sequence: Sequence) {
@@ -284,11 +298,8 @@ impl<E: Env, P: Peers> Inner<E, P> {
     pub(crate) fn next_data_id(&self, view: &Installed) -> DataId {
         let mut owner = self.owner.borrow_mut();
         owner.data_counter += 1;
-        let id = Sequence {
-            epoch: view.view.epoch,
-            owner: self.position,
-            counter: owner.data_counter,
-        };
+        let id =
+            Sequence { epoch: view.view.epoch, owner: self.position, counter: owner.data_counter };
         DataId(id.to_sortable_bytes())
     }
 }
@@ -299,6 +310,9 @@ fn mutations_for(all: &[Mutation], is_metadata: bool, is_holder: bool) -> Vec<Mu
         return Vec::new();
     }
     all.iter()
-        .map(|mutation| Mutation { has_payload: mutation.has_payload && is_holder, ..mutation.clone() })
+        .map(|mutation| Mutation {
+            has_payload: mutation.has_payload && is_holder,
+            ..mutation.clone()
+        })
         .collect()
 }

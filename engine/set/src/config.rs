@@ -54,11 +54,7 @@ impl SetConfig {
 
     /// Rendezvous order of a key.
     #[must_use]
-    pub fn order(
-        &self,
-        bucket: engine_types::BucketId,
-        key: &[u8],
-    ) -> engine_format::Order {
+    pub fn order(&self, bucket: engine_types::BucketId, key: &[u8]) -> engine_format::Order {
         let order = engine_placement::order(bucket, key, self.set_size.into());
         let positions: Vec<u8> = order.as_slice().iter().map(|position| position.0).collect();
         engine_format::Order::new(&positions)

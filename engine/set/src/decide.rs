@@ -23,8 +23,21 @@ pub(crate) struct Decisions<'a, P: Peers> {
     /// In sync and answering.
     active: PositionSet,
     pub undecided: Vec<Vec<u8>>,
+    /// Joining the view with this change.
+    admitted: PositionSet,
     pub rolled_forward: u64,
     pub aborted: u64,
+}
+
+/// What the active drives say of a write.
+#[derive(Default)]
+struct Judged {
+    /// It can be read.
+    whole: bool,
+    /// Drives that hold its record with bytes that are not whole.
+    damaged: PositionSet,
+    /// Drives that hold its record and cannot say.
+    unknown: PositionSet,
 }
 
 /// A write and the positions that have it.
@@ -36,9 +49,7 @@ struct Unsettled {
 impl Unsettled {
     fn any(&self) -> Option<&Commit> {
         // A copy with mutations is from a metadata position and says most.
-        self.copies
-            .values()
-            .max_by_key(|commit| (commit.mutations.len(), commit.payload.len()))
+        self.copies.values().max_by_key(|commit| (commit.mutations.len(), commit.payload.len()))
     }
 }
 
@@ -47,8 +58,17 @@ impl<'a, P: Peers> Decisions<'a, P> {
         coordinator: &'a Coordinator<P>,
         view: &'a View,
         active: PositionSet,
+        admitted: PositionSet,
     ) -> Self {
-        Self { coordinator, view, active, undecided: Vec::new(), rolled_forward: 0, aborted: 0 }
+        Self {
+            coordinator,
+            view,
+            active,
+            undecided: Vec::new(),
+            admitted,
+            rolled_forward: 0,
+            aborted: 0,
+        }
     }
 
     pub(crate) async fn run(&mut self, hellos: &Hellos) -> Result<(), SetError> {
@@ -69,20 +89,31 @@ impl<'a, P: Peers> Decisions<'a, P> {
                 write.copies.insert(*position, commit.clone());
             }
         }
+        // Settled means on every drive of the view (rule 1): while one of them is away nothing new
+        // is decided, for it may hold what the others lack, or lack what they hold.
+        let is_whole_view = self.active == self.view.in_sync;
+        let mut open = Vec::new();
         let mut through = marks.clone();
         for (sequence, write) in &writes {
             let settled = marks.get(&sequence.owner).is_some_and(|mark| mark >= sequence);
-            if !settled {
+            if !settled && is_whole_view {
+                open.push(write);
                 self.decide(*sequence, write).await?;
+            } else if !settled {
+                self.hold_back(write);
             }
             let newest = through.entry(sequence.owner).or_insert(*sequence);
             *newest = (*newest).max(*sequence);
         }
-        if !self.undecided.is_empty() {
-            // Marks must not pass over what is undecided.
-            return self.mark_decided(&marks).await;
+        if self.undecided.is_empty() {
+            return self.mark_decided(&through).await;
         }
-        self.mark_decided(&through).await
+        // Marks must not pass over what is undecided; what was decided beside it stays unmarked,
+        // and so unseen, and answers 503 too.
+        for write in open {
+            self.hold_back(write);
+        }
+        self.mark_decided(&marks).await
     }
 
     async fn mark_decided(&self, through: &BTreeMap<Position, Sequence>) -> Result<(), SetError> {
@@ -109,22 +140,29 @@ impl<'a, P: Peers> Decisions<'a, P> {
         let involved = commit.positions.and(self.active);
         let have: PositionSet = write.copies.keys().copied().collect();
         let lacking = involved.minus(have);
-        let (decodable, damaged) = self.judge(commit, write).await?;
-        if decodable {
-            for position in lacking.or(damaged).iter() {
+        let judged = self.judge(commit, write).await?;
+        let unfit = lacking.or(judged.damaged).or(judged.unknown);
+        if judged.whole {
+            for position in unfit.iter() {
                 self.roll_forward(commit, write, position).await?;
             }
-            self.rolled_forward += u64::from(!lacking.or(damaged).is_empty());
+            self.rolled_forward += u64::from(!unfit.is_empty());
             return Ok(());
         }
-        let never_there = !lacking.is_empty() || !damaged.is_empty();
-        if never_there {
+        // A drive that is being admitted and lacks the write proves nothing.
+        let never_there = !lacking.minus(self.admitted).is_empty() || !judged.damaged.is_empty();
+        if never_there && judged.unknown.is_empty() {
             return self.abort(sequence).await;
         }
-        let current =
-            commit.mutations.iter().find(|mutation| mutation.space == Keyspace::Current);
-        self.undecided.push(current.map(|mutation| mutation.suffix.clone()).unwrap_or_default());
+        self.hold_back(write);
         Ok(())
+    }
+
+    /// The key of a write answers 503 until more drives are back.
+    fn hold_back(&mut self, write: &Unsettled) {
+        let mut mutations = write.copies.values().flat_map(|commit| &commit.mutations);
+        let current = mutations.find(|mutation| mutation.space == Keyspace::Current);
+        self.undecided.push(current.map(|mutation| mutation.suffix.clone()).unwrap_or_default());
     }
 
     async fn abort(&mut self, sequence: Sequence) -> Result<(), SetError> {
@@ -139,18 +177,18 @@ impl<'a, P: Peers> Decisions<'a, P> {
         Ok(())
     }
 
-    /// Whether the write can be read from the active drives, and which of them hold its record
-    /// with bytes that are not whole.
-    async fn judge(
-        &self,
-        commit: &Commit,
-        write: &Unsettled,
-    ) -> Result<(bool, PositionSet), SetError> {
+    /// Whether the write can be read from the active drives.
+    async fn judge(&self, commit: &Commit, write: &Unsettled) -> Result<Judged, SetError> {
         match commit.data {
-            CommitData::None => Ok((true, PositionSet::EMPTY)),
+            CommitData::None => {
+                // A copy without metadata knows what is released and not what is written.
+                let metadata = commit.order.first(self.coordinator.config.quorums.metadata);
+                let known = write.copies.keys().any(|position| metadata.contains(*position));
+                Ok(Judged { whole: known, ..Judged::default() })
+            }
             CommitData::Payload => {
                 let whole = write.copies.values().any(|copy| !copy.payload.is_empty());
-                Ok((whole, PositionSet::EMPTY))
+                Ok(Judged { whole, ..Judged::default() })
             }
             CommitData::Fragments(data, geometry, _) => {
                 let holders: Vec<Position> = write
@@ -159,17 +197,23 @@ impl<'a, P: Peers> Decisions<'a, P> {
                     .filter(|(_, copy)| copy.adopts.iter().any(|f| f.data == data))
                     .map(|(position, _)| *position)
                     .collect();
-                let calls = holders
-                    .iter()
-                    .map(|position| self.peers().call(*position, DriveRequest::VerifyFragment(data)));
-                let mut damaged = PositionSet::EMPTY;
+                let calls = holders.iter().map(|position| {
+                    self.peers().call(*position, DriveRequest::VerifyFragment(data))
+                });
+                let mut judged = Judged::default();
                 for (position, outcome) in holders.iter().zip(join_all(calls).await) {
-                    if !matches!(outcome?, DriveReply::Was(true)) {
-                        damaged.insert(*position);
+                    match outcome {
+                        Ok(DriveReply::Was(true)) => {}
+                        Ok(_) => judged.damaged.insert(*position),
+                        // What cannot be read proves nothing.
+                        Err(_) => judged.unknown.insert(*position),
                     }
                 }
-                let whole = holders.len() - damaged.len();
-                Ok((whole >= usize::from(geometry.data), damaged))
+                let bad = judged.damaged.or(judged.unknown).len();
+                let metadata = commit.order.first(self.coordinator.config.quorums.metadata);
+                let known = write.copies.keys().any(|position| metadata.contains(*position));
+                judged.whole = known && holders.len() - bad >= usize::from(geometry.data);
+                Ok(judged)
             }
         }
     }
@@ -213,8 +257,7 @@ impl<'a, P: Peers> Decisions<'a, P> {
                 mutation.has_payload = false;
             }
         }
-        let prepare =
-            Prepare { epoch: self.view.epoch, marks: Vec::new(), commit: copy, adopt };
+        let prepare = Prepare { epoch: self.view.epoch, marks: Vec::new(), commit: copy, adopt };
         self.peers().call(position, DriveRequest::Prepare(Box::new(prepare))).await?;
         Ok(())
     }

@@ -60,8 +60,7 @@ impl<E: Env, P: Peers> Member<E, P> {
             }
             _ => None,
         };
-        let inline =
-            payload.filter(|_| record.storage == Storage::Inline).map(Bytes::from);
+        let inline = payload.filter(|_| record.storage == Storage::Inline).map(Bytes::from);
         Ok(Found { record, inline, parts })
     }
 
@@ -185,7 +184,9 @@ impl<E: Env, P: Peers> Inner<E, P> {
         for cell in cells.into_iter().take(data_count) {
             match cell {
                 Some(bytes) => all.push(Bytes::from_owner(bytes)),
-                None => all.push(rebuilt.next().map(Bytes::from_owner).ok_or(SetError::Unavailable)?),
+                None => {
+                    all.push(rebuilt.next().map(Bytes::from_owner).ok_or(SetError::Unavailable)?)
+                }
             }
         }
         Ok(all)

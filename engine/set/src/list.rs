@@ -203,7 +203,12 @@ impl<E: Env, P: Peers> Member<E, P> {
         let mut uploads = Vec::new();
         let mut truncated = false;
         for rank in 0..self.ranks(&view) {
-            let first = start_upload.unwrap_or_default();
+            let first = if start >= prefix {
+                start_upload.unwrap_or_default()
+            } else {
+                UploadId::default()
+            };
+            let mut found = Vec::new();
             let start_suffix = IndexKey::upload_suffix(bucket, start.max(prefix), first);
             let mut at = IndexKey::ranked(Keyspace::Uploads, rank, &start_suffix).0;
             let base = IndexKey::ranked(Keyspace::Uploads, rank, &bucket.0.to_be_bytes()).0;
@@ -219,11 +224,11 @@ impl<E: Env, P: Peers> Member<E, P> {
                     let is_led =
                         SetConfig::owner(&record.order, view.active) == Some(self.inner.position);
                     if is_led && key.as_bytes().starts_with(prefix) {
-                        uploads.push(SetUpload { key, upload, record });
+                        found.push(SetUpload { key, upload, record });
                     }
                 }
                 match page.next {
-                    Some(next) if uploads.len() <= entries_max => at = next,
+                    Some(next) if found.len() <= entries_max => at = next,
                     Some(_) => {
                         truncated = true;
                         break;
@@ -231,6 +236,7 @@ impl<E: Env, P: Peers> Member<E, P> {
                     None => break,
                 }
             }
+            uploads.append(&mut found);
         }
         uploads.sort_by(|a, b| (a.key.as_bytes(), a.upload).cmp(&(b.key.as_bytes(), b.upload)));
         if uploads.len() > entries_max {

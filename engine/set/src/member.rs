@@ -11,10 +11,10 @@ use engine_env::Env;
 use engine_env::sync::KeyLocks;
 use engine_format::Mark;
 use engine_store::{DriveError, Store};
-use engine_types::{Epoch, Position, Sequence};
+use engine_types::{Epoch, ErrorClass, Position, Sequence};
 use futures_channel::oneshot;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -54,8 +54,8 @@ pub(crate) struct Inner<E: Env, P: Peers> {
 pub(crate) struct Ownership {
     pub counter: u64,
     pub data_counter: u64,
-    /// Assigned and not settled.
-    pub in_flight: BTreeSet<Sequence>,
+    /// Assigned and not settled, with what they change.
+    pub in_flight: BTreeMap<Sequence, Dirty>,
     /// The newest settled.
     pub newest_settled: Sequence,
     /// Everything through here is settled and every member was told.
@@ -69,7 +69,7 @@ impl Ownership {
     /// Everything through here is settled.
     pub(crate) fn settled_through(&self) -> Option<Sequence> {
         // A write that failed stays in flight until the next view decides it.
-        match self.in_flight.first() {
+        match self.in_flight.first_key_value().map(|(oldest, _)| oldest) {
             None => Some(self.newest_settled),
             Some(oldest) if oldest.counter > 1 => {
                 Some(Sequence { counter: oldest.counter - 1, ..*oldest })
@@ -170,7 +170,11 @@ impl<E: Env, P: Peers> Member<E, P> {
                 done(Ok(DriveReply::Done))
             }
             DriveRequest::TakeDirty => {
-                let dirty = std::mem::take(&mut inner.owner.borrow_mut().dirty);
+                let mut owner = inner.owner.borrow_mut();
+                // What is still in flight may settle after this look at it.
+                let again: Vec<Dirty> = owner.in_flight.values().cloned().collect();
+                let dirty = std::mem::replace(&mut owner.dirty, again);
+                drop(owner);
                 done(Ok(DriveReply::Dirty(dirty)))
             }
             DriveRequest::Rebuilt => {
@@ -224,9 +228,9 @@ impl<E: Env, P: Peers> Member<E, P> {
                 store.return_payload_promise(bytes);
                 done(Ok(DriveReply::Done))
             }
-            DriveRequest::Get(key) => Box::pin(async move {
-                Ok(DriveReply::Entry(store.get_with_payload(&key).await?))
-            }),
+            DriveRequest::Get(key) => {
+                Box::pin(async move { Ok(DriveReply::Entry(store.get_with_payload(&key).await?)) })
+            }
             DriveRequest::Scan(start, end, entries_max) => Box::pin(async move {
                 Ok(DriveReply::Page(store.scan(&start, &end, entries_max).await?))
             }),
@@ -234,9 +238,9 @@ impl<E: Env, P: Peers> Member<E, P> {
                 let (index, bytes) = store.read_fragment(data, offset, len).await?;
                 Ok(DriveReply::Bytes(index, bytes))
             }),
-            DriveRequest::VerifyFragment(data) => Box::pin(async move {
-                Ok(DriveReply::Was(store.verify_fragment(data).await?))
-            }),
+            DriveRequest::VerifyFragment(data) => {
+                Box::pin(async move { Ok(DriveReply::Was(store.verify_fragment(data).await?)) })
+            }
             DriveRequest::FragmentRecord(data) => Box::pin(async move {
                 let record = store.fragment_record(data).await?;
                 Ok(DriveReply::Fragment(record.map(Box::new)))
@@ -249,6 +253,8 @@ impl<E: Env, P: Peers> Member<E, P> {
     fn fence(&self) -> Serving {
         let inner = Rc::clone(&self.inner);
         inner.accepts.set(Epoch(0));
+        // Bodies on their way in and promises are void: their owners commit under no old epoch.
+        inner.store.abandon_streams();
         let mut stopped = Installed::clone(&inner.installed.borrow());
         stopped.serving = false;
         stopped.writable = false;
@@ -283,6 +289,9 @@ impl<E: Env, P: Peers> Inner<E, P> {
             let mut owner = self.owner.borrow_mut();
             if !installed.record_dirty {
                 owner.dirty.clear();
+            } else if !self.installed.borrow().record_dirty {
+                let in_flight: Vec<Dirty> = owner.in_flight.values().cloned().collect();
+                owner.dirty.extend(in_flight);
             }
             if installed.view.epoch != self.installed.borrow().view.epoch {
                 owner.counter = 0;
@@ -317,11 +326,26 @@ impl<E: Env, P: Peers> Inner<E, P> {
         Rc::clone(&self.installed.borrow())
     }
 
+    /// A write failed with its outcome unknown: nothing more is written under this view, for the
+    /// next write of the key would not know what it replaces.
+    pub(crate) fn stop_writing(&self) {
+        let mut stopped = Installed::clone(&self.view());
+        stopped.writable = false;
+        *self.installed.borrow_mut() = Rc::new(stopped);
+    }
+
     /// A drive failed a request: the coordinator must look.
     pub(crate) fn report_trouble(&self) {
         self.trouble_seen.set(true);
         if let Some(sender) = self.trouble.borrow_mut().take() {
             _ = sender.send(());
+        }
+    }
+
+    /// Reports trouble where a drive failed; a fence or a full drive is none.
+    pub(crate) fn report_failed(&self, error: DriveError) {
+        if error.class() == ErrorClass::Device {
+            self.report_trouble();
         }
     }
 

@@ -155,11 +155,8 @@ impl<E: Env, P: Peers> Inner<E, P> {
                     _ = call.await;
                 });
             }
-            let error = SetError::from(error);
-            if error == SetError::Unavailable {
-                self.report_trouble();
-            }
-            return Err(error);
+            self.report_failed(error);
+            return Err(error.into());
         }
         Ok(Stream { data, positions, cells: Vec::new(), filled_bytes: 0, stripe_bytes: 0 })
     }
@@ -221,8 +218,8 @@ impl<E: Env, P: Peers> Put<E, P> {
                 calls.push(inner.peers.call(position, DriveRequest::Write(stream.data, cell)));
             }
         }
-        if join_all(calls).await.iter().any(Result::is_err) {
-            inner.report_trouble();
+        if let Some(error) = join_all(calls).await.into_iter().find_map(Result::err) {
+            inner.report_failed(error);
             return Err(SetError::Unavailable);
         }
         Ok(())
@@ -243,8 +240,8 @@ impl<E: Env, P: Peers> Put<E, P> {
                 .positions
                 .iter()
                 .map(|position| inner.peers.call(position, DriveRequest::Finish(stream.data)));
-            if join_all(calls).await.iter().any(Result::is_err) {
-                inner.report_trouble();
+            if let Some(error) = join_all(calls).await.into_iter().find_map(Result::err) {
+                inner.report_failed(error);
                 return Err(SetError::Unavailable);
             }
         }
@@ -294,7 +291,6 @@ impl<E: Env, P: Peers> Put<E, P> {
         };
         let info = record.info();
         let suffix = held.suffix.clone();
-        self.committed = true;
         let outcome = inner
             .commit(held, move |sequence| {
                 record.sequence = sequence;
@@ -307,6 +303,8 @@ impl<E: Env, P: Peers> Put<E, P> {
                 change
             })
             .await;
+        // What was not adopted anywhere is given back as this is dropped.
+        self.committed = outcome.is_ok();
         outcome.map(|_| info)
     }
 
@@ -373,8 +371,8 @@ impl<E: Env, P: Peers> Put<E, P> {
             value: Some(record.encode()),
             has_payload: false,
         });
-        self.committed = true;
         inner.commit(held, move |_| change).await?;
+        self.committed = true;
         Ok(ObjectInfo {
             size_bytes: self.size_bytes,
             modified_ms: record.modified_ms,

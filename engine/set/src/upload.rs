@@ -307,7 +307,11 @@ fn repeated(
         .unknown
         .iter()
         .any(|(tag, value)| *tag == TAG_COMPLETED_UPLOAD && value[..] == completion.upload.0);
-    if same && record.etag == completion.etag { Ok(record.info()) } else { Err(SetError::NoSuchUpload) }
+    if same && record.etag == completion.etag {
+        Ok(record.info())
+    } else {
+        Err(SetError::NoSuchUpload)
+    }
 }
 
 /// The part table of the named parts, and the data of the parts not named.

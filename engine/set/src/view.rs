@@ -94,9 +94,9 @@ impl<P: Peers> Coordinator<P> {
             target = old.in_sync.or(admit);
         }
         let epoch = self.promise(&hellos).await?;
-        let view = View { epoch, in_sync: target, members: self.members(&hellos, &old, target) };
+        let view = View { epoch, in_sync: target, members: self.members(&hellos, &old, reachable) };
         self.write_view(&hellos, &view).await?;
-        let mut decisions = Decisions::new(self, &view, reachable);
+        let mut decisions = Decisions::new(self, &view, reachable, admit);
         decisions.run(&hellos).await?;
         let (rolled_forward, aborted) = (decisions.rolled_forward, decisions.aborted);
         let installed = Installed {
@@ -111,7 +111,7 @@ impl<P: Peers> Coordinator<P> {
         };
         self.note_peers(&hellos, reachable).await;
         self.install(&installed, answering).await;
-        let behind = answering.minus(target);
+        let behind = answering.minus(reachable);
         Ok(Change { installed, behind, rolled_forward, aborted })
     }
 
@@ -158,14 +158,14 @@ impl<P: Peers> Coordinator<P> {
             .collect()
     }
 
-    fn members(&self, hellos: &Hellos, old: &View, target: PositionSet) -> Vec<DriveId> {
+    fn members(&self, hellos: &Hellos, old: &View, active: PositionSet) -> Vec<DriveId> {
         self.config
             .all()
             .iter()
             .map(|position| {
                 let before = old.members.get(usize::from(position.0)).copied();
                 match hellos.get(&position) {
-                    Some(hello) if target.contains(position) => hello.identity.drive,
+                    Some(hello) if active.contains(position) => hello.identity.drive,
                     _ => before.unwrap_or_default(),
                 }
             })
@@ -193,16 +193,16 @@ impl<P: Peers> Coordinator<P> {
     }
 
     fn majority(&self, outcomes: Vec<crate::DriveOutcome>) -> Result<(), SetError> {
-        let taken = outcomes
-            .iter()
-            .filter(|outcome| matches!(outcome, Ok(DriveReply::Was(true))))
-            .count();
+        let taken =
+            outcomes.iter().filter(|outcome| matches!(outcome, Ok(DriveReply::Was(true)))).count();
         if taken >= self.config.quorums.view_majority { Ok(()) } else { Err(SetError::Unavailable) }
     }
 
     /// Tells every drive what the others have made durable (rule 8).
     async fn note_peers(&self, hellos: &Hellos, active: PositionSet) {
-        let known: Vec<_> = hellos.values().map(|hello| hello.durable).collect();
+        // Only what drives in sync say: a drive that rolled back must not lower what is known of it.
+        let in_sync = hellos.iter().filter(|(position, _)| active.contains(**position));
+        let known: Vec<_> = in_sync.map(|(_, hello)| hello.durable).collect();
         let calls = active.iter().map(|position| {
             let others = known.iter().filter(|peer| peer.position != position).copied().collect();
             self.peers.call(position, DriveRequest::NotePeers(others))

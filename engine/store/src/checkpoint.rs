@@ -2,24 +2,29 @@
 //!
 //! Invariants: a checkpoint is the state at one place of the log, and replay goes on from there;
 //! runs, checkpoint and superblock are durable in this order; what the superblock before this one
-//! names stays untouched until the new one is durable; one checkpoint at a time, in the
-//! housekeeping task, never while payloads are being moved.
+//! names stays untouched until the new one is durable; one checkpoint at a time, never while
+//! payloads are being moved (`maintenance`); what does not fit is given back and the state is as
+//! before.
 
 use crate::error::DriveError;
 use crate::recover::write_superblock;
 use crate::runs::{Run, RunWriter, take_run_segment};
-use crate::state::Memtable;
+use crate::space::Space;
+use crate::state::{Memtable, State, is_replicated};
 use crate::store::{Shared, Store};
 use engine_env::{DmaBuf, Drive, Env};
 use engine_format::{Checkpoint, Entry, LogPosition, LogSegment, PayloadLocation, RunEntry};
 use engine_index::{BlockQueue, Merge, Merged, Tombstones};
 use engine_types::SegmentId;
+use futures_channel::oneshot;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// The state at the place where the memtable was frozen.
 struct Frozen {
     table: Rc<Memtable>,
     at: LogPosition,
+    bytes_since_checkpoint: u64,
     checkpoint: Checkpoint,
 }
 
@@ -31,17 +36,29 @@ struct NewRuns {
 }
 
 impl<E: Env> Store<E> {
-    /// Takes a checkpoint now; for clean stops and tests.
+    /// Takes a checkpoint now; for clean stops and tests. It goes on if the caller does not wait.
     ///
     /// # Errors
     /// `Full` where no segment is left even in the reserve, or a device error.
     pub async fn checkpoint(&self) -> Result<(), DriveError> {
-        self.shared.checkpoint(false).await
+        let (reply, receiver) = oneshot::channel();
+        let shared = Rc::clone(&self.shared);
+        self.shared.env.spawn(async move {
+            let _permit = shared.maintenance.take(1).await;
+            let outcome = match shared.failed() {
+                None => shared.checkpoint(false).await,
+                Some(error) => Err(error),
+            };
+            shared.kick_log();
+            _ = reply.send(outcome);
+        });
+        receiver.await.unwrap_or(Err(DriveError::Failed))
     }
 }
 
 impl<E: Env> Shared<E> {
-    /// Takes a checkpoint; `full` merges all runs, which counts garbage exactly.
+    /// Takes a checkpoint; `full` merges all runs, which counts garbage exactly. The caller holds
+    /// `maintenance`.
     pub(crate) async fn checkpoint(&self, full: bool) -> Result<(), DriveError> {
         let Some(frozen) = self.freeze() else { return Ok(()) };
         match self.checkpoint_frozen(&frozen, full).await {
@@ -68,7 +85,7 @@ impl<E: Env> Shared<E> {
         state.memtable_bytes = 0;
         state.frozen = Some(Rc::clone(&table));
         let mut log = self.log.borrow_mut();
-        log.bytes_since_checkpoint = 0;
+        let bytes_since_checkpoint = std::mem::take(&mut log.bytes_since_checkpoint);
         let space = self.space.borrow();
         let checkpoint = Checkpoint {
             marks: state.marks.values().copied().collect(),
@@ -85,16 +102,14 @@ impl<E: Env> Shared<E> {
             data: space.snapshot(),
             next_run: 0,
         };
-        Some(Frozen { table, at: log.applied, checkpoint })
+        Some(Frozen { table, at: log.applied, bytes_since_checkpoint, checkpoint })
     }
 
-    /// Undoes `freeze`: what was written meanwhile is newer than what was frozen.
+    /// Undoes `freeze`: what was written meanwhile is put on top of what was frozen.
     fn thaw(&self, frozen: &Frozen) {
-        let mut state = self.state.borrow_mut();
-        state.frozen = None;
-        for (key, entry) in frozen.table.iter() {
-            state.memtable.entry(key.clone()).or_insert_with(|| entry.clone());
-        }
+        let (mut state, mut space) = (self.state.borrow_mut(), self.space.borrow_mut());
+        state.thaw(&mut space, &frozen.table);
+        self.log.borrow_mut().bytes_since_checkpoint += frozen.bytes_since_checkpoint;
     }
 
     async fn checkpoint_frozen(&self, frozen: &Frozen, full: bool) -> Result<(), DriveError> {
@@ -135,16 +150,18 @@ impl<E: Env> Shared<E> {
         new: &mut NewRuns,
     ) -> Result<(), DriveError> {
         let mut writer = self.run_writer(table.len() as u64);
-        for (key, entry) in table {
-            let value = entry.value.is_some().then(|| entry.encode());
-            writer.push(self, key, value.as_deref()).await?;
-        }
-        if let Some(run) = writer.finish(self, 0).await? {
+        let written = self.write_table(&mut writer, table).await;
+        if let Some(run) = written.inspect_err(|_| writer.give_back(self))? {
             new.made.push(Rc::clone(&run));
             new.list.insert(0, run);
         }
         while let Some((from, count)) = merge_wanted(&new.list, self.config.runs_per_level, full) {
-            let merged = self.merge_runs(new, from, count).await?;
+            let merged = match self.merge_runs(new, from, count).await {
+                Ok(merged) => merged,
+                // The log's past can be let go without merging.
+                Err(DriveError::Full) => return Ok(()),
+                Err(error) => return Err(error),
+            };
             let replaced: Vec<Rc<Run>> = new.list.drain(from..from + count).collect();
             if let Some(run) = merged {
                 new.made.push(Rc::clone(&run));
@@ -158,6 +175,20 @@ impl<E: Env> Shared<E> {
             self.free_runs(&gone);
         }
         Ok(())
+    }
+
+    async fn write_table(
+        &self,
+        writer: &mut RunWriter,
+        table: &Memtable,
+    ) -> Result<Option<Rc<Run>>, DriveError> {
+        for (key, entry) in table {
+            // Tombstones of replicated keys keep their sequence.
+            let is_kept = entry.value.is_some() || is_replicated(key);
+            let value = is_kept.then(|| entry.encode());
+            writer.push(self, key, value.as_deref()).await?;
+        }
+        writer.finish(self, 0).await
     }
 
     fn run_writer(&self, expected_entries: u64) -> RunWriter {
@@ -175,18 +206,37 @@ impl<E: Env> Shared<E> {
     ) -> Result<Option<Rc<Run>>, DriveError> {
         let group: Vec<Rc<Run>> = new.list[from..from + count].to_vec();
         let is_last = from + count == new.list.len();
-        let tombstones = if is_last { Tombstones::Drop } else { Tombstones::Keep };
         let expected = group.iter().map(|run| run.summary.entry_count).sum();
         let level = group.iter().map(|run| run.summary.level).max().unwrap_or(0) + 1;
+        let dead_before = new.dead.len();
         let mut writer = self.run_writer(expected);
-        let mut next: Vec<u32> = vec![0; count];
+        let merged = async {
+            self.merge_into(&mut writer, &group, is_last, &mut new.dead).await?;
+            writer.finish(self, level.min(63)).await
+        };
+        let merged = merged.await;
+        merged.inspect_err(|_| {
+            writer.give_back(self);
+            new.dead.truncate(dead_before);
+        })
+    }
+
+    async fn merge_into(
+        &self,
+        writer: &mut RunWriter,
+        group: &[Rc<Run>],
+        is_last: bool,
+        dead: &mut Vec<PayloadLocation>,
+    ) -> Result<(), DriveError> {
+        let tombstones = if is_last { Tombstones::Drop } else { Tombstones::Keep };
+        let mut next: Vec<u32> = vec![0; group.len()];
         let queues = group.iter().map(|_| BlockQueue::new()).collect();
         let mut merge = Merge::new(queues, tombstones);
         loop {
-            let dead = &mut new.dead;
             let starved = match merge.step(&mut |_, value| note_dead(dead, value)) {
-                Merged::End => break,
+                Merged::End => return Ok(()),
                 Merged::Starved(index) => index,
+                Merged::Entry(_, Some(value)) if is_last && is_tombstone(value) => continue,
                 Merged::Entry(key, value) => {
                     writer.push(self, key, value).await?;
                     continue;
@@ -203,7 +253,6 @@ impl<E: Env> Shared<E> {
                 None => queue.end(),
             });
         }
-        writer.finish(self, level.min(63)).await
     }
 
     async fn write_checkpoint(
@@ -230,17 +279,16 @@ impl<E: Env> Shared<E> {
         self.write_pieces(offset, DmaBuf::copy_of(&bytes)).await?;
         self.drive.flush().await?;
         let _permit = self.superblock_gate.take(1).await;
-        let superblock = {
-            let mut superblock = self.superblock.borrow_mut();
-            superblock.generation += 1;
-            superblock.log_start = frozen.at;
-            superblock.log_tail = frozen.at.segment;
-            superblock.checkpoint = segment;
-            superblock.checkpoint_bytes = bytes.len() as u64;
-            superblock.checkpoint_sum = sum;
-            superblock.clone()
-        };
+        let mut superblock = self.superblock.borrow().clone();
+        superblock.generation += 1;
+        superblock.log_start = frozen.at;
+        superblock.log_tail = frozen.at.segment;
+        superblock.checkpoint = segment;
+        superblock.checkpoint_bytes = bytes.len() as u64;
+        superblock.checkpoint_sum = sum;
         write_superblock(&self.drive, &superblock).await?;
+        // What is not durable is not believed.
+        *self.superblock.borrow_mut() = superblock;
         Ok(segment)
     }
 
@@ -262,23 +310,24 @@ impl<E: Env> Shared<E> {
             self.state.borrow_mut().frozen = None;
         }
         self.free_retired();
-        self.free_dead_log(frozen.at.batch_sequence, frozen.at.segment);
+        free_dead_log(&self.state.borrow(), &mut self.space.borrow_mut(), &frozen.at);
     }
+}
 
-    /// Frees log segments before the durable checkpoint that hold nothing live or pending.
-    pub(crate) fn free_dead_log(&self, start: u64, current: SegmentId) {
-        let state = self.state.borrow();
-        let mut space = self.space.borrow_mut();
-        for log in space.log_before(start) {
-            let is_pinned = state
-                .pending
-                .values()
-                .any(|pending| pending.payload.is_some_and(|p| p.segment == log.segment));
-            if log.live_bytes == 0 && !is_pinned && log.segment != current {
-                space.free_segment(log.segment);
-            }
+/// Frees log segments before the durable checkpoint, taken at `start`, that hold nothing live or
+/// pending.
+pub(crate) fn free_dead_log(state: &State, space: &mut Space, start: &LogPosition) {
+    let pinned: BTreeSet<SegmentId> =
+        state.pending.values().filter_map(|pending| Some(pending.payload?.segment)).collect();
+    for log in space.log_before(start.batch_sequence) {
+        if log.live_bytes == 0 && !pinned.contains(&log.segment) && log.segment != start.segment {
+            space.free_segment(log.segment);
         }
     }
+}
+
+fn is_tombstone(value: &[u8]) -> bool {
+    Entry::decode(value).is_ok_and(|entry| entry.value.is_none())
 }
 
 fn note_dead(dead: &mut Vec<PayloadLocation>, value: Option<&[u8]>) {
@@ -287,9 +336,8 @@ fn note_dead(dead: &mut Vec<PayloadLocation>, value: Option<&[u8]>) {
 }
 
 fn subtract(log: &mut [LogSegment], dead: &PayloadLocation) {
-    let same = |log: &&mut LogSegment| {
-        log.segment == dead.segment && log.generation == dead.generation
-    };
+    let same =
+        |log: &&mut LogSegment| log.segment == dead.segment && log.generation == dead.generation;
     if let Some(log) = log.iter_mut().find(same) {
         log.live_bytes = log.live_bytes.saturating_sub(dead.bytes.into());
     }

@@ -1,172 +1,104 @@
-//! Housekeeping of one drive: growth, releases, checkpoints, cleaning.
+//! Cleaning: segments that hold little are emptied and freed.
 //!
-//! Invariants: one task does all of it, one thing after the other, so that a payload is never
-//! moved while a checkpoint is taken; a move is void if the key was written again meanwhile;
-//! space is freed only by durable records.
+//! Invariants: under `maintenance`, so never while a checkpoint is taken; only segments before the
+//! durable start of the log, which replay does not need; a move is void if the key was written
+//! again meanwhile; a segment is freed only once all that refers to it was moved durably.
 
+use crate::checkpoint::free_dead_log;
 use crate::error::DriveError;
+use crate::housekeep::{FullMerge, Memory};
+use crate::log::record_bytes;
+use crate::space::APPEND_GENERATION;
 use crate::store::Shared;
-use engine_env::{BLOCK_BYTES, Drive, Env};
+use engine_env::{BLOCK_BYTES, Env, IoError};
 use engine_format::{
-    BatchHeader, Commit, DropRecord, FragmentRecord, Keyspace, LogSegment, Move, PayloadLocation,
+    BatchHeader, Commit, FragmentRecord, Keyspace, LogPosition, LogSegment, Move, PayloadLocation,
     Record, Relocate, SegmentHeader,
 };
-use engine_types::{DataId, SegmentId};
-use futures_util::future::{Either, join_all, select};
-use std::collections::BTreeMap;
-use std::pin::pin;
+use engine_types::SegmentId;
+use futures_util::future::join_all;
 use std::rc::Rc;
 
-/// Releases carried out in one go.
-const RELEASES_MAX: usize = 64;
+/// All runs are merged again at the earliest after this many times the last merge took.
+const MERGE_PAUSE: u64 = 100;
+/// And not before this.
+const MERGE_PAUSE_US: u64 = 1_000_000;
 
-/// What housekeeping remembers between rounds.
-#[derive(Default)]
-struct Memory {
-    /// When each waiting release was first seen.
-    releases: BTreeMap<DataId, u64>,
-    /// Log records applied when all runs were last merged for the sake of space.
-    merged_at: u64,
+/// What a scan of a log segment found.
+struct Scan {
+    moves: Vec<Move>,
+    /// All batches that were ever written there could be read.
+    complete: bool,
 }
 
 impl<E: Env> Shared<E> {
-    pub(crate) fn needs_housekeeping(&self) -> bool {
-        let state = self.state.borrow();
-        let space = self.space.borrow();
-        let growth = space.prepared_free() < 4 && space.prepared() < space.segment_count();
-        state.memtable_bytes > self.config.memtable_bytes
-            || self.log.borrow().bytes_since_checkpoint > self.config.log_bytes_between_checkpoints
-            || growth
-            || self.is_tight(&space)
-    }
-
-    /// Cleaning starts here: data has less than 15 % left above the reserve.
-    fn is_tight(&self, space: &crate::space::Space) -> bool {
-        let low = space.reserve() + (space.segment_count() * 3 / 20).max(4);
-        space.free_segments() < low
-    }
-
-    pub(crate) async fn housekeep(self: Rc<Self>) {
-        let mut memory = Memory::default();
-        while !self.closed.get() && self.failed().is_none() {
-            let signal = self.housekeeping_signal();
-            if !self.needs_housekeeping() || self.env.rare("store.housekeep.wait") {
-                let sleep = pin!(self.env.sleep_us(self.config.housekeeping_us));
-                match select(signal, sleep).await {
-                    Either::Left(_) | Either::Right(_) => {}
-                }
-            }
-            if self.closed.get() || self.failed().is_some() {
-                break;
-            }
-            if let Err(error) = self.housekeep_once(&mut memory).await
-                && !matches!(error, DriveError::Full)
-            {
-                self.fail(error);
-            }
-            // Never spin where there is work but no way to do it.
-            self.env.sleep_us(1000).await;
-        }
-    }
-
-    async fn housekeep_once(self: &Rc<Self>, memory: &mut Memory) -> Result<(), DriveError> {
-        self.free_retired();
-        self.grow_if_low().await;
-        self.carry_out_releases(memory).await?;
-        let wanted = self.state.borrow().memtable_bytes > self.config.memtable_bytes
-            || self.log.borrow().bytes_since_checkpoint > self.config.log_bytes_between_checkpoints;
-        if wanted {
-            self.checkpoint(false).await?;
-        }
-        let tight = self.is_tight(&self.space.borrow());
-        if tight {
-            self.make_room(memory).await?;
-        }
-        Ok(())
-    }
-
-    async fn grow_if_low(&self) {
-        let low = {
-            let space = self.space.borrow();
-            space.prepared_free() < 6 && space.prepared() < space.segment_count()
-        };
-        if low {
-            // A full host is a full drive, which allocation reports.
-            _ = self.grow(4).await;
-        }
-    }
-
-    /// Frees fragments that settled writes released.
-    async fn carry_out_releases(
-        self: &Rc<Self>,
-        memory: &mut Memory,
-    ) -> Result<(), DriveError> {
-        if self.state.borrow().releases_waiting == 0 {
-            return Ok(());
-        }
-        let (start, end) = ([Keyspace::Releases as u8], [Keyspace::Releases as u8 + 1]);
-        let page = self.scan(&start, &end, RELEASES_MAX).await?;
-        let now = self.env.now_us();
-        let hurry = self.is_tight(&self.space.borrow());
-        let mut drops = Vec::new();
-        for (key, _) in &page.entries {
-            let Some(data) = engine_format::IndexKey(key.clone()).data_id() else { continue };
-            let since = *memory.releases.entry(data).or_insert(now);
-            if hurry || now.saturating_sub(since) >= self.config.release_delay_us {
-                let fragment = self.fragment_record(data).await?;
-                self.fragments.borrow_mut().forget_map(data);
-                memory.releases.remove(&data);
-                drops.push(self.append(Record::Drop(DropRecord { data, fragment })));
-            }
-        }
-        if page.entries.is_empty() && page.next.is_none() {
-            self.state.borrow_mut().releases_waiting = 0;
-            memory.releases.clear();
-        }
-        for dropped in join_all(drops).await {
-            dropped.unwrap_or(Err(DriveError::Failed))?;
-        }
-        Ok(())
-    }
-
     /// Cleans the segment that gives most, or finds out what is garbage.
-    async fn make_room(self: &Rc<Self>, memory: &mut Memory) -> Result<(), DriveError> {
+    pub(crate) async fn make_room(self: &Rc<Self>, memory: &mut Memory) -> Result<(), DriveError> {
         let start = self.superblock.borrow().log_start;
-        self.free_dead_log(start.batch_sequence, start.segment);
+        free_dead_log(&self.state.borrow(), &mut self.space.borrow_mut(), &start);
         if !self.is_tight(&self.space.borrow()) {
             return Ok(());
         }
-        let segment_bytes = self.space.borrow().segment_bytes();
-        let log = self.log_victim(start.batch_sequence, start.segment, segment_bytes * 3 / 4);
+        // The moves of a segment need one of the log at most, and must not wait for it.
+        let may_move = self.space.borrow().log_may_take(true);
+        let log = self.log_victim(&start, memory).filter(|_| may_move);
         if let Some(victim) = log {
-            self.clean_log(victim).await?;
-            self.free_dead_log(start.batch_sequence, start.segment);
-            return Ok(());
+            return self.clean_log(victim, memory).await;
         }
-        if let Some(victim) = self.space.borrow().append_victim() {
-            return self.clean_append(victim).await;
+        let may_relocate = may_move && !self.log.borrow().stalled;
+        let append = self.space.borrow().append_victim(&memory.in_vain);
+        if let Some(victim) = append.filter(|_| may_relocate) {
+            return self.clean_append(victim, memory).await;
         }
-        let records = self.log.borrow().records;
-        if memory.merged_at != records {
-            memory.merged_at = records;
-            self.checkpoint(true).await?;
-            memory.merged_at = self.log.borrow().records;
+        if self.is_merge_due(memory) {
+            return self.merge_all(memory).await;
+        }
+        memory.helpless = true;
+        Ok(())
+    }
+
+    /// Whether a merge of all runs may find garbage that is worth it.
+    fn is_merge_due(&self, memory: &Memory) -> bool {
+        let Some(merged) = &memory.merged else { return true };
+        let (logged, stalled) = {
+            let log = self.log.borrow();
+            (log.bytes - merged.log_bytes, log.stalled)
+        };
+        let drive_bytes = {
+            let space = self.space.borrow();
+            u64::from(space.segment_count()) * space.segment_bytes()
+        };
+        // A small drive fills with little log.
+        let worth = (self.config.log_bytes_between_checkpoints / 8).min(drive_bytes / 64);
+        let pause = (merged.took_us * MERGE_PAUSE).max(MERGE_PAUSE_US);
+        let rested = self.env.now_us() >= merged.end_us + pause;
+        logged >= worth || (rested && (logged > 0 || stalled))
+    }
+
+    async fn merge_all(self: &Rc<Self>, memory: &mut Memory) -> Result<(), DriveError> {
+        let begin_us = self.env.now_us();
+        let log_bytes = self.log.borrow().bytes;
+        let outcome = self.checkpoint(true).await;
+        let end_us = self.env.now_us();
+        memory.merged = Some(FullMerge { log_bytes, end_us, took_us: end_us - begin_us });
+        outcome?;
+        if self.runs.borrow().len() <= 1 {
+            // What is live is known exactly now.
+            memory.in_vain.clear();
         }
         Ok(())
     }
 
-    fn log_victim(
-        &self,
-        start: u64,
-        current: SegmentId,
-        live_bytes_max: u64,
-    ) -> Option<LogSegment> {
+    fn log_victim(&self, start: &LogPosition, memory: &Memory) -> Option<LogSegment> {
         let in_use = self.log.borrow().current();
-        let candidates = self.space.borrow().log_before(start);
-        candidates
+        let space = self.space.borrow();
+        let live_bytes_max = space.segment_bytes() * 3 / 4;
+        space
+            .log_before(start.batch_sequence)
             .into_iter()
-            .filter(|log| log.segment != current && log.segment != in_use)
+            .filter(|log| log.segment != start.segment && log.segment != in_use)
             .filter(|log| log.live_bytes <= live_bytes_max)
+            .filter(|log| !memory.in_vain.contains(&(log.segment, log.generation)))
             .filter(|log| !self.is_pinned(log.segment))
             .min_by_key(|log| (log.live_bytes, log.segment))
     }
@@ -176,33 +108,70 @@ impl<E: Env> Shared<E> {
         state.pending.values().any(|pending| pending.payload.is_some_and(|p| p.segment == segment))
     }
 
-    /// Copies the live payloads of a log segment to the head of the log.
-    async fn clean_log(self: &Rc<Self>, victim: LogSegment) -> Result<(), DriveError> {
+    /// Copies the live payloads of a log segment to the head of the log and frees it.
+    async fn clean_log(
+        self: &Rc<Self>,
+        victim: LogSegment,
+        memory: &mut Memory,
+    ) -> Result<(), DriveError> {
+        let identity = (victim.segment, victim.generation);
+        let scan = match self.scan_log(&victim).await {
+            Ok(scan) => scan,
+            Err(DriveError::Io(IoError::Failed(_))) => {
+                // Another segment may be readable.
+                memory.in_vain.insert(identity);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let records: Vec<Record> = scan.moves.into_iter().map(Record::Move).collect();
+        let batches = records.len() / self.config.batch_records_max.max(1) + 1;
+        let cost_bytes =
+            records.iter().map(record_bytes).sum::<usize>() + batches * 2 * BLOCK_BYTES;
+        let worth_bytes = self.space.borrow().segment_bytes() * 3 / 4;
+        if cost_bytes as u64 > worth_bytes {
+            memory.in_vain.insert(identity);
+            return Ok(());
+        }
+        let receivers: Vec<_> = records.into_iter().map(|record| self.append(record)).collect();
+        for moved in join_all(receivers).await {
+            moved.unwrap_or(Err(DriveError::Failed))?;
+        }
+        if scan.complete {
+            // Shadowed entries of the runs may still name it; readers never come to those.
+            self.space.borrow_mut().free_log(victim.segment, victim.generation);
+            self.counters.cleaned.set(self.counters.cleaned.get() + 1);
+        } else {
+            memory.in_vain.insert(identity);
+        }
+        Ok(())
+    }
+
+    async fn scan_log(&self, victim: &LogSegment) -> Result<Scan, DriveError> {
         let segment_bytes = usize::try_from(self.space.borrow().segment_bytes()).unwrap_or(0);
         let bytes = self.read_at(self.segment_offset(victim.segment), segment_bytes).await?;
         let mut at = SegmentHeader::BYTES;
         let mut moves = Vec::new();
+        let mut last_batch = 0;
         while at + BatchHeader::BYTES <= bytes.len() {
             let Ok((header, payload, _)) = BatchHeader::open(&bytes[at..]) else { break };
             if header.generation != victim.generation || header.segment != victim.segment {
                 break;
             }
             let base = (at + BatchHeader::BYTES) as u64;
-            for (record, offset) in Record::decode_all(payload, header.record_count as usize)? {
+            let Ok(records) = Record::decode_all(payload, header.record_count as usize) else {
+                break;
+            };
+            for (record, offset) in records {
                 let location =
                     crate::log::locate(&record, victim.segment, victim.generation, base, offset);
                 let Some(location) = location else { continue };
                 moves.extend(self.moves_of(&record, location).await?);
             }
+            last_batch = header.sequence;
             at += (BatchHeader::BYTES + payload.len()).next_multiple_of(BLOCK_BYTES);
         }
-        let receivers: Vec<_> =
-            moves.into_iter().map(|moved| self.append(Record::Move(moved))).collect();
-        for moved in join_all(receivers).await {
-            moved.unwrap_or(Err(DriveError::Failed))?;
-        }
-        self.counters.cleaned.set(self.counters.cleaned.get() + 1);
-        Ok(())
+        Ok(Scan { moves, complete: last_batch >= victim.last_batch })
     }
 
     /// The moves a record of a cleaned segment needs: of the entries that still point to it.
@@ -223,20 +192,16 @@ impl<E: Env> Shared<E> {
                 continue;
             };
             let Some(value) = entry.value else { continue };
-            let from = (location.segment, location.generation);
-            let payload = payload.clone();
-            moves.push(Move { key, sequence: entry.sequence, value, from, payload });
+            moves.push(Move { key, sequence: entry.sequence, value, payload: payload.clone() });
         }
         Ok(moves)
     }
 
     /// The entry of a key as the log's fold has it, without what is only visible in memory.
-    async fn settled_entry(
-        &self,
-        key: &[u8],
-    ) -> Result<Option<engine_format::Entry>, DriveError> {
-        if let Some(entry) = self.state.borrow().memtable.get(key).cloned() {
-            return Ok(Some(entry));
+    async fn settled_entry(&self, key: &[u8]) -> Result<Option<engine_format::Entry>, DriveError> {
+        let in_memory = self.state.borrow().settled_in_memory(key);
+        if in_memory.is_some() {
+            return Ok(in_memory);
         }
         let runs = self.runs.borrow().list.clone();
         self.get_in_runs(&runs, key).await
@@ -249,7 +214,25 @@ impl<E: Env> Shared<E> {
     }
 
     /// Copies the fragments of an append segment elsewhere.
-    async fn clean_append(self: &Rc<Self>, victim: SegmentId) -> Result<(), DriveError> {
+    async fn clean_append(
+        self: &Rc<Self>,
+        victim: SegmentId,
+        memory: &mut Memory,
+    ) -> Result<(), DriveError> {
+        let outcome = self.relocate_all(victim).await;
+        match outcome {
+            Ok(()) | Err(DriveError::Full | DriveError::Io(IoError::Failed(_))) => {}
+            Err(error) => return Err(error),
+        }
+        if self.space.borrow().is_append(victim) {
+            memory.in_vain.insert((victim, APPEND_GENERATION));
+        } else {
+            self.counters.cleaned.set(self.counters.cleaned.get() + 1);
+        }
+        Ok(())
+    }
+
+    async fn relocate_all(self: &Rc<Self>, victim: SegmentId) -> Result<(), DriveError> {
         let mut start = vec![Keyspace::Fragments as u8];
         let end = [Keyspace::Fragments as u8 + 1];
         loop {
@@ -263,36 +246,34 @@ impl<E: Env> Shared<E> {
             }
             match page.next {
                 Some(next) => start = next,
-                None => break,
+                None => return Ok(()),
             }
         }
-        self.counters.cleaned.set(self.counters.cleaned.get() + 1);
-        Ok(())
     }
 
     async fn relocate(self: &Rc<Self>, old: FragmentRecord) -> Result<(), DriveError> {
         let units: u64 = old.extents.iter().map(engine_format::Extent::bytes).sum();
         let bytes = self.read_linear(&old, 0, units).await?;
-        let fragment_bytes = old.fragment_bytes();
-        let reserved =
-            self.space.borrow_mut().reserve_fragment(old.data, fragment_bytes, true);
-        let (append, extents) = reserved.map_err(|_| DriveError::Full)?;
+        let (data, fragment_bytes) = (old.data, old.fragment_bytes());
+        let reserved = self
+            .with_growth(|space| {
+                if space.is_reserved(data) {
+                    return Ok(None);
+                }
+                space.reserve_fragment(data, fragment_bytes, true).map(Some)
+            })
+            .await?;
+        // Written anew right now: what it holds is none of ours.
+        let Some((append, extents)) = reserved else { return Ok(()) };
         let new = FragmentRecord { append, extents, ..old.clone() };
-        let written = self.write_linear(&new, bytes).await;
-        if let Err(error) = written {
-            self.space.borrow_mut().give_back(old.data);
+        if let Err(error) = self.write_linear(&new, bytes).await {
+            // A failed write, and no space of it may be used again before the drive is opened.
+            self.fail(error);
             return Err(error);
         }
-        let data = old.data;
         let done = self.append(Record::Relocate(Relocate { new, old: Some(old) }));
         done.await.unwrap_or(Err(DriveError::Failed))?;
         self.fragments.borrow_mut().forget_map(data);
         Ok(())
-    }
-
-    /// Flushes the drive and counts it.
-    pub(crate) async fn flush_now(&self) -> Result<(), DriveError> {
-        self.counters.flushes.set(self.counters.flushes.get() + 1);
-        Ok(self.drive.flush().await?)
     }
 }

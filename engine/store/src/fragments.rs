@@ -2,25 +2,29 @@
 //!
 //! Invariants: a fragment is written front to back; its footer goes behind its data; extent data
 //! is flushed before `finish` answers (rule 13), appended data is covered by the flush of the log
-//! batch that adopts it; nothing is answered whose sum does not hold.
+//! batch that adopts it; space is free again only after the last write to it has completed;
+//! nothing is answered whose sum does not hold.
+
+mod linear;
 
 use crate::error::DriveError;
-use crate::store::{Shared, Store};
+use crate::store::{Shared as Insides, Store};
 use engine_env::{BLOCK_BYTES, DmaBuf, Env};
 use engine_format::{
-    Extent, FOOTER_BLOCK_BYTES, FormatError, FragmentFooter, FragmentRecord, IndexKey, Keyspace,
-    crc64,
+    FOOTER_BLOCK_BYTES, FormatError, FragmentFooter, FragmentRecord, IndexKey, Keyspace, crc64,
 };
 use engine_types::{DataId, FragmentIndex, Geometry, Sequence};
-use futures_util::future::try_join_all;
+use futures_channel::oneshot::{Canceled, Receiver};
+use futures_util::future::{FutureExt, Shared};
+use linear::pieces_of;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// Maps of fragments kept in memory for reads.
 const MAPS_MAX: usize = 1024;
 
-/// The outcome of a write under way.
-type Written = futures_channel::oneshot::Receiver<Result<(), DriveError>>;
+/// The outcome of a write under way; it stays in the list until it is known.
+type Written = Shared<Receiver<Result<(), DriveError>>>;
 
 /// A fragment being written.
 struct Open {
@@ -28,6 +32,7 @@ struct Open {
     written_bytes: u64,
     sums: Vec<u64>,
     writes: Vec<Written>,
+    failed: Option<DriveError>,
     finished: bool,
 }
 
@@ -42,6 +47,8 @@ struct FragmentMap {
 pub(crate) struct Fragments {
     open: BTreeMap<DataId, Open>,
     maps: BTreeMap<DataId, Rc<FragmentMap>>,
+    /// How often all streams were abandoned.
+    abandoned: u64,
 }
 
 impl Fragments {
@@ -64,20 +71,33 @@ pub struct FragmentPlan {
 }
 
 impl<E: Env> Store<E> {
-    /// Reserves space for a fragment.
+    /// Reserves space for a fragment. One of the same id that is being written is given back.
     ///
     /// # Errors
-    /// `Full`, or any device error.
+    /// `Full`; `Fenced` where a write of the id is not settled yet, or all streams were abandoned
+    /// meanwhile; or any device error.
     pub async fn reserve_fragment(&self, plan: FragmentPlan) -> Result<(), DriveError> {
         let shared = &self.shared;
         if let Some(error) = shared.failed() {
             return Err(error);
         }
         let fragment_bytes = plan.geometry.fragment_bytes(plan.object_bytes);
-        let (append, extents) = shared
-            .with_growth(|space| space.reserve_fragment(plan.data, fragment_bytes, false))
+        shared.discard_fragment(plan.data);
+        let abandoned = shared.fragments.borrow().abandoned;
+        let reserved = shared
+            .with_growth(|space| {
+                if space.is_reserved(plan.data) {
+                    return Ok(None);
+                }
+                space.reserve_fragment(plan.data, fragment_bytes, false).map(Some)
+            })
             .await
             .inspect_err(|_| shared.housekeeping_wanted())?;
+        let Some((append, extents)) = reserved else { return Err(DriveError::Fenced) };
+        if shared.fragments.borrow().abandoned != abandoned {
+            shared.space.borrow_mut().give_back(plan.data);
+            return Err(DriveError::Fenced);
+        }
         let record = FragmentRecord {
             data: plan.data,
             index: plan.index,
@@ -93,6 +113,7 @@ impl<E: Env> Store<E> {
             written_bytes: 0,
             sums: Vec::new(),
             writes: Vec::new(),
+            failed: None,
             finished: false,
         };
         shared.fragments.borrow_mut().open.insert(plan.data, open);
@@ -152,12 +173,20 @@ impl<E: Env> Store<E> {
             let oldest = {
                 let mut fragments = self.shared.fragments.borrow_mut();
                 let open = fragments.open.get_mut(&data).ok_or(DriveError::NotFound)?;
+                // Only a write that is known to have completed leaves the list.
+                open.writes.retain(|write| write.peek().is_none());
                 if open.writes.len() <= writes_max {
-                    return Ok(());
+                    return open.failed.map_or(Ok(()), Err);
                 }
-                open.writes.remove(0)
+                open.writes.first().cloned()
             };
-            if let Err(error) = oldest.await.unwrap_or(Err(DriveError::Failed)) {
+            let Some(oldest) = oldest else { return Ok(()) };
+            if let Err(error) = outcome(oldest.await) {
+                let mut fragments = self.shared.fragments.borrow_mut();
+                if let Some(open) = fragments.open.get_mut(&data) {
+                    open.failed = Some(error);
+                }
+                drop(fragments);
                 self.shared.fail(error);
                 return Err(error);
             }
@@ -195,12 +224,9 @@ impl<E: Env> Store<E> {
             open.record.append
         };
         self.fragment_progress(data, 0).await?;
-        if !append {
-            shared.counters.flushes.set(shared.counters.flushes.get() + 1);
-            if let Err(error) = engine_env::Drive::flush(&shared.drive).await {
-                shared.fail(error.into());
-                return Err(error.into());
-            }
+        if !append && let Err(error) = shared.flush_now().await {
+            shared.fail(error);
+            return Err(error);
         }
         let mut fragments = shared.fragments.borrow_mut();
         fragments.open.get_mut(&data).ok_or(DriveError::NotFound)?.finished = true;
@@ -289,13 +315,15 @@ impl<E: Env> Store<E> {
     }
 }
 
-impl<E: Env> Shared<E> {
+impl<E: Env> Insides<E> {
     /// Submits a write now and waits for it in a task, so that abandoning it loses nothing.
     fn write_in_task(&self, at: u64, buffer: DmaBuf) -> Written {
         let write = self.write_pieces(at, buffer);
         let (sender, receiver) = futures_channel::oneshot::channel();
-        self.env.spawn(async move { _ = sender.send(write.await); });
-        receiver
+        self.env.spawn(async move {
+            _ = sender.send(write.await);
+        });
+        receiver.shared()
     }
 
     pub(crate) fn discard_fragment(self: &Rc<Self>, data: DataId) {
@@ -305,14 +333,32 @@ impl<E: Env> Shared<E> {
             self.space.borrow_mut().give_back(data);
             return;
         }
-        // The space is free only after the last write that was submitted has completed.
+        // The id is free now, the space only after the last write that was submitted has
+        // completed.
+        let Some(ticket) = self.space.borrow_mut().part(data) else { return };
         let shared = Rc::clone(self);
         self.env.spawn(async move {
             for write in open.writes {
-                _ = write.await;
+                if let Err(error) = outcome(write.await) {
+                    // What was not answered may still land: the space stays taken.
+                    shared.fail(error);
+                    return;
+                }
             }
-            shared.space.borrow_mut().give_back(data);
+            shared.space.borrow_mut().give_back_parted(ticket);
         });
+    }
+
+    pub(crate) fn abandon_streams(self: &Rc<Self>) {
+        let open: Vec<DataId> = {
+            let mut fragments = self.fragments.borrow_mut();
+            fragments.abandoned += 1;
+            fragments.open.keys().copied().collect()
+        };
+        for data in open {
+            self.discard_fragment(data);
+        }
+        self.space.borrow_mut().drop_log_promises();
     }
 
     pub(crate) async fn fragment_record(
@@ -362,10 +408,7 @@ impl<E: Env> Shared<E> {
     }
 
     /// The sums of a fragment, from memory if they are of this very record.
-    async fn fragment_map(
-        &self,
-        record: &FragmentRecord,
-    ) -> Result<Rc<FragmentMap>, DriveError> {
+    async fn fragment_map(&self, record: &FragmentRecord) -> Result<Rc<FragmentMap>, DriveError> {
         let data = record.data;
         if let Some(map) = self.fragments.borrow().maps.get(&data)
             && map.footer_sum == record.footer_sum
@@ -390,50 +433,11 @@ impl<E: Env> Shared<E> {
         fragments.maps.insert(data, Rc::clone(&map));
         Ok(map)
     }
+}
 
-    /// Writes a fragment's whole space, data and footer.
-    pub(crate) async fn write_linear(
-        &self,
-        record: &FragmentRecord,
-        bytes: DmaBuf,
-    ) -> Result<(), DriveError> {
-        let writes = pieces_of(record, 0, bytes.len() as u64).into_iter().map(|piece| {
-            let from = piece.from as usize;
-            let part = DmaBuf::copy_of(&bytes[from..from + piece.bytes as usize]);
-            let at = self.segment_offset(piece.extent.segment) + piece.offset_bytes;
-            self.write_pieces(at, part)
-        });
-        try_join_all(writes).await?;
-        if record.append { Ok(()) } else { self.flush_now().await }
-    }
-
-    /// Reads `len` bytes of a fragment's space; `offset` is a multiple of `BLOCK_BYTES`.
-    pub(crate) async fn read_linear(
-        &self,
-        record: &FragmentRecord,
-        offset: u64,
-        len: u64,
-    ) -> Result<DmaBuf, DriveError> {
-        let padded = len.next_multiple_of(BLOCK_BYTES as u64);
-        let pieces = pieces_of(record, offset, padded);
-        let reads = pieces.iter().map(|piece| {
-            let at = self.segment_offset(piece.extent.segment) + piece.offset_bytes;
-            self.read_at(at, piece.bytes as usize)
-        });
-        let mut parts = try_join_all(reads).await?;
-        let mut whole = if parts.len() == 1 {
-            parts.remove(0)
-        } else {
-            let mut whole = DmaBuf::zeroed(padded as usize);
-            for (piece, part) in pieces.iter().zip(&parts) {
-                let from = piece.from as usize;
-                whole[from..from + part.len()].copy_from_slice(part);
-            }
-            whole
-        };
-        whole.set_len(len as usize);
-        Ok(whole)
-    }
+/// The task of a write that was dropped is a process that ends.
+fn outcome(written: Result<Result<(), DriveError>, Canceled>) -> Result<(), DriveError> {
+    written.unwrap_or(Err(DriveError::Failed))
 }
 
 /// Adds the sums of the blocks that `bytes` at `offset` make up.
@@ -445,36 +449,4 @@ fn push_sums(sums: &mut Vec<u64>, offset: u64, bytes: &[u8]) {
     for block in bytes.chunks(FOOTER_BLOCK_BYTES) {
         sums.push(crc64(block));
     }
-}
-
-/// A piece of a range of a fragment's space within one extent.
-struct Piece {
-    extent: Extent,
-    /// Where it begins in the segment.
-    offset_bytes: u64,
-    /// Where it begins in the range.
-    from: u64,
-    bytes: u64,
-}
-
-fn pieces_of(record: &FragmentRecord, offset: u64, len: u64) -> Vec<Piece> {
-    let end = offset + len;
-    let mut pieces = Vec::new();
-    let mut extent_start = 0;
-    for extent in &record.extents {
-        let extent_end = extent_start + extent.bytes();
-        let (from, to) = (offset.max(extent_start), end.min(extent_end));
-        if from < to {
-            pieces.push(Piece {
-                extent: *extent,
-                offset_bytes: u64::from(extent.offset_units) * BLOCK_BYTES as u64
-                    + (from - extent_start),
-                from: from - offset,
-                bytes: to - from,
-            });
-        }
-        extent_start = extent_end;
-    }
-    assert_eq!(pieces.iter().map(|piece| piece.bytes).sum::<u64>(), len, "within the fragment");
-    pieces
 }

@@ -1,13 +1,15 @@
 //! The commit log of one drive: group commit.
 //!
-//! Invariants: records become durable in the order they were queued; at most two batches are in
+//! Invariants: records become durable in the order they were queued, those of housekeeping before
+//! all others; at most two batches are in
 //! flight; a batch is answered only when it and every batch before it are written and flushed
 //! (rule 9); a failed write or flush fail-stops the drive. One flush covers the batch and all
-//! appended fragment data whose writes completed before.
+//! appended fragment data whose writes completed before. Where the log cannot have another segment
+//! it waits for housekeeping, which can always log the moves that free one.
 
 use crate::error::DriveError;
 use crate::store::Shared;
-use engine_env::{BLOCK_BYTES, DmaBuf, Drive, Env};
+use engine_env::{BLOCK_BYTES, DmaBuf, Env};
 use engine_format::{
     BatchHeader, LogLink, LogPosition, PayloadLocation, Record, SegmentHeader, Successor, Writer,
     payload_sum,
@@ -17,7 +19,8 @@ use futures_channel::oneshot;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-type Reply = oneshot::Sender<Result<(), DriveError>>;
+/// Who waits for a record.
+pub(crate) type Reply = oneshot::Sender<Result<(), DriveError>>;
 
 struct Queued {
     record: Record,
@@ -33,6 +36,8 @@ struct InFlight {
 
 /// Where the log stands, and what waits for it.
 pub(crate) struct Log {
+    /// Records of housekeeping: they free space, and may take the last of it.
+    urgent: VecDeque<Queued>,
     queue: VecDeque<Queued>,
     queue_bytes: usize,
     in_flight: BTreeMap<u64, InFlight>,
@@ -44,6 +49,10 @@ pub(crate) struct Log {
     generation_next: u64,
     /// Bytes logged since the last checkpoint.
     pub bytes_since_checkpoint: u64,
+    /// Bytes logged since it was opened.
+    pub bytes: u64,
+    /// It waits for a free segment.
+    pub stalled: bool,
     /// Batches and records ever made durable by this opening; for the metrics.
     pub batches: u64,
     pub records: u64,
@@ -60,6 +69,7 @@ impl Log {
     /// A log that goes on at `position`, whose generations start at `generation_next`.
     pub(crate) fn new(position: LogPosition, generation_next: u64) -> Self {
         Self {
+            urgent: VecDeque::new(),
             queue: VecDeque::new(),
             queue_bytes: 0,
             in_flight: BTreeMap::new(),
@@ -68,6 +78,8 @@ impl Log {
             applied: position,
             generation_next,
             bytes_since_checkpoint: 0,
+            bytes: 0,
+            stalled: false,
             batches: 0,
             records: 0,
         }
@@ -78,15 +90,50 @@ impl Log {
     }
 
     pub(crate) fn is_idle(&self) -> bool {
-        self.queue.is_empty() && self.in_flight.is_empty()
+        self.queued() == 0 && self.in_flight.is_empty()
+    }
+
+    fn queued(&self) -> usize {
+        self.urgent.len() + self.queue.len()
+    }
+
+    /// How many records of each queue the next batch takes, and at most how many bytes.
+    fn next_batch(&self, limits: &Limits) -> (usize, usize, usize) {
+        let (mut urgent, mut others, mut bytes) = (0, 0, 0);
+        for (index, queued) in self.urgent.iter().chain(&self.queue).enumerate() {
+            let over = bytes + queued.bytes_estimate > limits.bytes_max;
+            let is_urgent = index < self.urgent.len();
+            if index > 0 && (over || index >= limits.records_max || (limits.urgent && !is_urgent)) {
+                break;
+            }
+            if is_urgent {
+                urgent += 1
+            } else {
+                others += 1
+            }
+            bytes += queued.bytes_estimate;
+        }
+        (urgent, others, bytes)
     }
 
     pub(crate) fn depth(&self) -> usize {
-        self.queue.len() + self.in_flight.values().map(|batch| batch.records.len()).sum::<usize>()
+        self.queued() + self.in_flight.values().map(|batch| batch.records.len()).sum::<usize>()
     }
 }
 
-fn record_bytes(record: &Record) -> usize {
+/// What a batch may take.
+struct Limits {
+    bytes_max: usize,
+    records_max: usize,
+    /// Of housekeeping's records only.
+    urgent: bool,
+}
+
+/// What batch and segment headers take of a segment, and a block of padding.
+pub(crate) const SEGMENT_OVERHEAD_BYTES: u64 = 8192;
+
+/// At most how many bytes a record takes in a batch.
+pub(crate) fn record_bytes(record: &Record) -> usize {
     match record {
         Record::Commit(commit) => {
             let values = |m: &engine_format::Mutation| {
@@ -99,18 +146,18 @@ fn record_bytes(record: &Record) -> usize {
                 + commit.releases.len() * 16
         }
         Record::Move(moved) => 64 + moved.key.len() + moved.value.len() + moved.payload.len(),
-        Record::Marks(list) => 16 + list.len() * 16,
-        Record::Aborts(list) => 16 + list.len() * 16,
-        Record::Peers(list) => 16 + list.len() * 13,
+        Record::Marks(list) => 32 + list.len() * 16,
+        Record::Aborts(list) => 32 + list.len() * 16,
+        Record::Peers(list) => 32 + list.len() * 13,
         Record::View(view) => 64 + view.members.len() * 16,
         Record::Drop(dropped) => {
             128 + dropped.fragment.as_ref().map_or(0, |f| 96 + f.extents.len() * 12)
         }
         Record::Relocate(relocate) => {
-            256 + relocate.new.extents.len() * 12
+            320 + relocate.new.extents.len() * 12
                 + relocate.old.as_ref().map_or(0, |f| f.extents.len() * 12)
         }
-        Record::Promise(_) | Record::Reset => 32,
+        Record::Promise(_) => 32,
     }
 }
 
@@ -130,7 +177,7 @@ impl<E: Env> Shared<E> {
         self.queue(record, None);
     }
 
-    fn queue(self: &Rc<Self>, record: Record, reply: Option<Reply>) {
+    pub(crate) fn queue(self: &Rc<Self>, record: Record, reply: Option<Reply>) {
         if let Some(error) = self.failed() {
             if let Some(reply) = reply {
                 _ = reply.send(Err(error));
@@ -140,16 +187,24 @@ impl<E: Env> Shared<E> {
         let bytes_estimate = record_bytes(&record);
         let mut log = self.log.borrow_mut();
         log.queue_bytes += bytes_estimate;
-        log.queue.push_back(Queued { record, bytes_estimate, reply });
+        let is_urgent = matches!(record, Record::Move(_) | Record::Drop(_) | Record::Relocate(_));
+        let queue = if is_urgent { &mut log.urgent } else { &mut log.queue };
+        queue.push_back(Queued { record, bytes_estimate, reply });
+        self.schedule_kick(&mut log);
+    }
+
+    /// Lets the log try again: there may be room now.
+    pub(crate) fn kick_log(self: &Rc<Self>) {
+        let mut log = self.log.borrow_mut();
         self.schedule_kick(&mut log);
     }
 
     /// A batch is cut by a task of its own, so that whatever else is ready now joins it.
     fn schedule_kick(self: &Rc<Self>, log: &mut Log) {
         let full = log.queue_bytes >= self.config.batch_bytes_max
-            || log.queue.len() >= self.config.batch_records_max;
+            || log.queued() >= self.config.batch_records_max;
         let wanted = match log.in_flight.len() {
-            0 => !log.queue.is_empty(),
+            0 => log.queued() > 0,
             1 => full,
             _ => false,
         };
@@ -174,7 +229,7 @@ impl<E: Env> Shared<E> {
                 self.env.spawn(async move {
                     let written = write.await;
                     let result = match written {
-                        Ok(()) => shared.flush_counted().await,
+                        Ok(()) => shared.flush_now().await,
                         Err(error) => Err(error),
                     };
                     shared.batch_done(laid.sequence, result);
@@ -184,25 +239,56 @@ impl<E: Env> Shared<E> {
             Err(error) => self.fail(error),
         }
         let mut log = self.log.borrow_mut();
-        self.schedule_kick(&mut log);
+        if !log.stalled {
+            self.schedule_kick(&mut log);
+        }
+    }
+
+    /// Takes the records of the next batch off the queues, unless it must wait for a free segment.
+    fn take_batch(self: &Rc<Self>, log: &mut Log) -> Option<Vec<Queued>> {
+        let (room, can_grow, segment_bytes) = {
+            let space = self.space.borrow();
+            let room = [false, true].map(|is_urgent| space.log_may_take(is_urgent));
+            (room, space.can_grow(), space.segment_bytes())
+        };
+        let is_urgent = !log.urgent.is_empty();
+        let limits = Limits {
+            // A batch is never larger than a segment takes.
+            bytes_max: self.config.batch_bytes_max.min(self.record_bytes_max()),
+            records_max: self.config.batch_records_max,
+            urgent: is_urgent && !room[0],
+        };
+        let (urgent, others, bytes) = log.next_batch(&limits);
+        let batch_bytes = (BatchHeader::BYTES + bytes).next_multiple_of(BLOCK_BYTES) as u64;
+        let fits = log.next.offset_bytes + batch_bytes <= segment_bytes;
+        log.stalled = !fits && !room[usize::from(is_urgent)];
+        if !log.stalled {
+            log.queue_bytes -= bytes;
+            let mut taken: Vec<Queued> = log.urgent.drain(..urgent).collect();
+            taken.extend(log.queue.drain(..others));
+            return Some(taken);
+        }
+        if can_grow && !self.growing.get() {
+            // Not by housekeeping, which may itself be waiting for the log.
+            let shared = Rc::clone(self);
+            self.env.spawn(async move {
+                // Where that fails, housekeeping tries again in its own time.
+                if shared.grow(4).await.is_ok() {
+                    shared.kick_log();
+                }
+            });
+        }
+        self.housekeeping_wanted();
+        None
     }
 
     /// Cuts a batch off the queue and fixes its place.
     fn lay_out(self: &Rc<Self>) -> Result<Option<Laid>, DriveError> {
         let mut log = self.log.borrow_mut();
-        if log.queue.is_empty() || log.in_flight.len() >= 2 {
+        if log.queued() == 0 || log.in_flight.len() >= 2 {
             return Ok(None);
         }
-        let (mut taken, mut bytes) = (Vec::new(), 0);
-        while let Some(front) = log.queue.front() {
-            let over = bytes + front.bytes_estimate > self.config.batch_bytes_max;
-            if !taken.is_empty() && (over || taken.len() >= self.config.batch_records_max) {
-                break;
-            }
-            bytes += front.bytes_estimate;
-            log.queue_bytes -= front.bytes_estimate;
-            taken.extend(log.queue.pop_front());
-        }
+        let Some(taken) = self.take_batch(&mut log) else { return Ok(None) };
         let mut out = Writer::new();
         let offsets: Vec<usize> =
             taken.iter().map(|queued| queued.record.encode(&mut out)).collect();
@@ -240,24 +326,26 @@ impl<E: Env> Shared<E> {
                 (queued.record, location, queued.reply)
             })
             .collect();
-        let offset_bytes =
-            self.segment_offset(next.segment) + next.offset_bytes - frame_at as u64;
+        let offset_bytes = self.segment_offset(next.segment) + next.offset_bytes - frame_at as u64;
         log.next.offset_bytes += batch_bytes;
         log.next.batch_sequence += 1;
         log.next.chain = chain;
         let end = log.next;
         log.bytes_since_checkpoint += batch_bytes;
+        log.bytes += batch_bytes;
         log.in_flight.insert(end.batch_sequence, InFlight { records, end, durable: false });
         self.space.borrow_mut().set_log(end.segment, end.generation, end.batch_sequence);
         Ok(Some(Laid { sequence: end.batch_sequence, offset_bytes, buffer }))
     }
 
+    /// The largest record the log takes.
+    pub(crate) fn record_bytes_max(&self) -> usize {
+        let room_bytes = self.space.borrow().segment_bytes() - SEGMENT_OVERHEAD_BYTES;
+        usize::try_from(room_bytes).unwrap_or(usize::MAX)
+    }
+
     /// Makes room for a batch: goes on in the successor where the segment has too little left.
-    fn place(
-        &self,
-        log: &mut Log,
-        batch_bytes: u64,
-    ) -> Result<Option<SegmentHeader>, DriveError> {
+    fn place(&self, log: &mut Log, batch_bytes: u64) -> Result<Option<SegmentHeader>, DriveError> {
         let segment_bytes = self.space.borrow().segment_bytes();
         if batch_bytes + SegmentHeader::BYTES as u64 > segment_bytes {
             return Err(DriveError::Full);
@@ -279,6 +367,7 @@ impl<E: Env> Shared<E> {
             },
         };
         let mut space = self.space.borrow_mut();
+        // `take_batch` has seen one.
         let third = space.take_segment().ok_or(DriveError::Full)?;
         let third = Successor { segment: third, generation: log.generation_next };
         log.generation_next += 1;
@@ -348,22 +437,18 @@ impl<E: Env> Shared<E> {
     /// Answers everything queued and in flight with the drive's failure.
     pub(crate) fn fail_queue(&self) {
         let error = self.failed().unwrap_or(DriveError::Failed);
-        let (queue, in_flight) = {
+        let (urgent, queue, in_flight) = {
             let mut log = self.log.borrow_mut();
             log.queue_bytes = 0;
-            (std::mem::take(&mut log.queue), std::mem::take(&mut log.in_flight))
+            let urgent = std::mem::take(&mut log.urgent);
+            (urgent, std::mem::take(&mut log.queue), std::mem::take(&mut log.in_flight))
         };
-        let replies = queue.into_iter().filter_map(|queued| queued.reply).chain(
-            in_flight.into_values().flat_map(|b| b.records.into_iter().filter_map(|r| r.2)),
-        );
+        let queued = urgent.into_iter().chain(queue).filter_map(|queued| queued.reply);
+        let replies = queued
+            .chain(in_flight.into_values().flat_map(|b| b.records.into_iter().filter_map(|r| r.2)));
         for reply in replies {
             _ = reply.send(Err(error));
         }
-    }
-
-    async fn flush_counted(self: &Rc<Self>) -> Result<(), DriveError> {
-        self.counters.flushes.set(self.counters.flushes.get() + 1);
-        Ok(self.drive.flush().await?)
     }
 }
 

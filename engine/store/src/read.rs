@@ -230,8 +230,10 @@ impl<E: Env> Shared<E> {
                         page.next = Some(key.to_vec());
                         return Ok(page);
                     }
-                    if let Some(value) = value {
-                        page.entries.push((key.to_vec(), Entry::decode(value)?));
+                    let entry = value.map(Entry::decode).transpose()?;
+                    // Tombstones of replicated keys are entries without a value.
+                    if let Some(entry) = entry.filter(|entry| entry.value.is_some()) {
+                        page.entries.push((key.to_vec(), entry));
                     }
                     page.next = Some(after(key));
                     continue;

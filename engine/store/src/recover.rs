@@ -1,22 +1,23 @@
-//! Opening a drive: format, superblock, checkpoint, replay.
+//! Opening a drive: format, superblock, checkpoint, and going on behind what was replayed.
 //!
 //! Invariants: the drive is flushed before anything read is believed (rule 11); the newest
-//! superblock with two valid copies counts; replay follows the chain and the links of segment
-//! headers, cuts a segment where its successor says, and ends at the first break; a break before
-//! a batch that a later one calls durable is rot, not a torn tail; the log never goes on behind a
-//! torn tail but in a fresh segment that names where it cut.
+//! superblock with two valid copies counts; the log never goes on behind a torn tail but in a
+//! fresh segment that names where it cut; segments without a batch are left out of that chain, so
+//! that opening again and again takes no space.
 
+use crate::checkpoint::free_dead_log;
 use crate::config::StoreConfig;
 use crate::error::DriveError;
-use crate::log::{Log, locate};
+use crate::log::Log;
+use crate::replay::{Replay, Replayed};
 use crate::runs::Runs;
 use crate::space::Space;
 use crate::state::{Pending, State};
 use crate::store::{Parts, Store};
-use engine_env::{BLOCK_BYTES, DmaBuf, Drive, Env};
+use engine_env::{DmaBuf, Drive, Env};
 use engine_format::{
-    BatchHeader, Checkpoint, DriveState, FormatError, LogLink, LogPosition, Record,
-    SUPERBLOCK_BYTES, SegmentHeader, Successor, Superblock,
+    Checkpoint, DriveState, FormatError, LogLink, LogPosition, SUPERBLOCK_BYTES, SegmentHeader,
+    Successor, Superblock,
 };
 use engine_types::{DeploymentId, DriveId, PoolId, Position, SegmentId, SetId};
 use std::rc::Rc;
@@ -44,9 +45,9 @@ pub struct FormatOptions {
     pub rebuilding: bool,
 }
 
-/// The fewest segments a drive can work with: superblocks, three of the log, an index run and a
-/// checkpoint twice over, one for data, the reserve.
-pub const SEGMENTS_MIN: u32 = 16;
+/// The fewest segments a drive can work with: superblocks, four of the log, a few index runs and a
+/// checkpoint, the reserve and as much of it for their replacement, some data.
+pub const SEGMENTS_MIN: u32 = 24;
 
 /// The bytes that must be prepared before a drive is formatted.
 #[must_use]
@@ -85,12 +86,7 @@ impl<E: Env> Store<E> {
             drive: options.drive,
             segment: SegmentId(1),
             generation: 1,
-            previous: LogLink {
-                segment: SegmentId(0),
-                generation: 0,
-                batch_sequence: 0,
-                chain: 0,
-            },
+            previous: LogLink { segment: SegmentId(0), generation: 0, batch_sequence: 0, chain: 0 },
         };
         drive.write(segment_bytes, DmaBuf::copy_of(&first.encode())).await?;
         drive.flush().await?;
@@ -191,9 +187,12 @@ impl<E: Env> Store<E> {
             space.set_run(superblock.checkpoint);
             runs.checkpoint_segment = Some(superblock.checkpoint);
         }
-        let mut replay = Replay { drive: &drive, superblock: &superblock, segment_bytes };
-        let (end, recovery) = replay.run(&mut state, &mut space).await?;
-        let log = go_on(&drive, &mut superblock, &mut space, end).await?;
+        let replay = Replay { drive: &drive, superblock: &superblock, segment_bytes };
+        let replayed = replay.run(&mut state, &mut space).await?;
+        let recovery = replayed.recovery;
+        free_dead_log(&state, &mut space, &superblock.log_start);
+        let mut log = go_on(&drive, &mut superblock, &mut space, &replayed).await?;
+        log.bytes_since_checkpoint = replayed.log_bytes;
         let parts = Parts { env, drive, config, superblock, state, space, log, runs };
         Ok((Self::assemble(parts), recovery))
     }
@@ -250,13 +249,17 @@ async fn load_checkpoint<D: Drive>(
     space: &mut Space,
     runs: &mut Runs,
 ) -> Result<(), DriveError> {
+    let segment_count = space.segment_count();
+    let check = |segment: SegmentId| {
+        let inside = (1..segment_count).contains(&segment.0);
+        if inside { Ok(()) } else { Err(FormatError::Bounds("the checkpoint")) }
+    };
     for log in &checkpoint.log {
+        check(log.segment)?;
         space.load_log(log);
     }
     for (segment, usage) in &checkpoint.data {
-        if segment.0 == 0 || segment.0 >= space.segment_count() {
-            return Err(FormatError::Bounds("the checkpoint").into());
-        }
+        check(*segment)?;
         space.load_data(*segment, usage);
     }
     state.marks = checkpoint.marks.iter().map(|mark| (mark.owner, *mark)).collect();
@@ -276,9 +279,7 @@ async fn load_checkpoint<D: Drive>(
     runs.next_run = checkpoint.next_run;
     for run in &checkpoint.runs {
         for segment in &run.segments {
-            if segment.0 == 0 || segment.0 >= space.segment_count() {
-                return Err(FormatError::Bounds("the checkpoint").into());
-            }
+            check(*segment)?;
             space.set_run(*segment);
         }
         runs.load(drive, run, space.segment_bytes()).await?;
@@ -292,8 +293,9 @@ async fn go_on<D: Drive>(
     drive: &D,
     superblock: &mut Superblock,
     space: &mut Space,
-    end: LogPosition,
+    replayed: &Replayed,
 ) -> Result<Log, DriveError> {
+    let end = replayed.end;
     let incarnation = superblock.incarnation + 1;
     let generation = u64::from(incarnation) << 32;
     let mut take = || space.take_segment().ok_or(DriveError::Full);
@@ -316,6 +318,10 @@ async fn go_on<D: Drive>(
     superblock.generation += 1;
     superblock.log_tail = fresh;
     write_superblock(drive, superblock).await?;
+    // The chain leads past them now.
+    for segment in &replayed.empty {
+        space.free_segment(*segment);
+    }
     let successors = [
         Successor { segment: second, generation: generation + 2 },
         Successor { segment: third, generation: generation + 3 },
@@ -333,220 +339,4 @@ async fn go_on<D: Drive>(
         successors,
     };
     Ok(Log::new(position, generation + 4))
-}
-
-/// A segment on the way of replay, and where its successor cuts it.
-struct Step {
-    position: LogPosition,
-    cut: Option<LogLink>,
-}
-
-struct Replay<'a, D: Drive> {
-    drive: &'a D,
-    superblock: &'a Superblock,
-    segment_bytes: u64,
-}
-
-impl<D: Drive> Replay<'_, D> {
-    async fn run(
-        &mut self,
-        state: &mut State,
-        space: &mut Space,
-    ) -> Result<(LogPosition, Recovery), DriveError> {
-        let mut recovery = Recovery::default();
-        let mut steps = self.steps_back().await?;
-        let mut end = self.superblock.log_start;
-        while let Some(step) = steps.pop() {
-            let mut position = step.position;
-            if end.segment != position.segment || end.generation != position.generation {
-                position.batch_sequence = end.batch_sequence;
-                position.successors = end.successors;
-            }
-            end = self.replay_segment(position, step.cut, state, space, &mut recovery).await?;
-            if steps.is_empty()
-                && step.cut.is_none()
-                && let Some(next) = self.successor_of(&end).await
-            {
-                steps.push(Step { position: next, cut: None });
-            }
-        }
-        Ok((end, recovery))
-    }
-
-    /// From the tail of this incarnation back to where replay starts; the start comes last.
-    async fn steps_back(&self) -> Result<Vec<Step>, DriveError> {
-        let start = self.superblock.log_start;
-        let mut steps = Vec::new();
-        let mut segment = self.superblock.log_tail;
-        let mut cut = None;
-        while segment != start.segment {
-            let header = self.read_header(segment).await?;
-            let expected = cut.is_none_or(|link: LogLink| link.generation == header.generation);
-            if !expected || steps.len() > self.superblock.segment_count as usize {
-                return Err(FormatError::Misplaced("a log segment header").into());
-            }
-            let position = LogPosition {
-                segment,
-                generation: header.generation,
-                offset_bytes: SegmentHeader::BYTES as u64,
-                batch_sequence: header.previous.batch_sequence,
-                chain: header.chain(),
-                successors: start.successors,
-            };
-            steps.push(Step { position, cut });
-            cut = Some(header.previous);
-            segment = header.previous.segment;
-        }
-        steps.push(Step { position: start, cut });
-        Ok(steps)
-    }
-
-    async fn read_header(&self, segment: SegmentId) -> Result<SegmentHeader, DriveError> {
-        let offset = u64::from(segment.0) * self.segment_bytes;
-        let bytes = self.drive.read(offset, DmaBuf::zeroed(SegmentHeader::BYTES)).await?;
-        let header = SegmentHeader::decode(&bytes)?;
-        if header.drive != self.superblock.drive || header.segment != segment {
-            return Err(FormatError::Misplaced("a log segment header").into());
-        }
-        Ok(header)
-    }
-
-    /// The announced successor that really follows, if one does.
-    async fn successor_of(&self, end: &LogPosition) -> Option<LogPosition> {
-        for successor in end.successors {
-            if successor.segment.0 == 0 || successor.segment.0 >= self.superblock.segment_count {
-                continue;
-            }
-            let Ok(header) = self.read_header(successor.segment).await else { continue };
-            let follows = header.generation == successor.generation
-                && header.previous.segment == end.segment
-                && header.previous.generation == end.generation
-                && header.previous.batch_sequence == end.batch_sequence
-                && header.previous.chain == end.chain;
-            if follows {
-                return Some(LogPosition {
-                    segment: successor.segment,
-                    generation: successor.generation,
-                    offset_bytes: SegmentHeader::BYTES as u64,
-                    batch_sequence: end.batch_sequence,
-                    chain: header.chain(),
-                    successors: end.successors,
-                });
-            }
-        }
-        None
-    }
-
-    async fn replay_segment(
-        &self,
-        mut at: LogPosition,
-        cut: Option<LogLink>,
-        state: &mut State,
-        space: &mut Space,
-        recovery: &mut Recovery,
-    ) -> Result<LogPosition, DriveError> {
-        space.set_log(at.segment, at.generation, at.batch_sequence);
-        while cut.is_none_or(|cut| at.batch_sequence < cut.batch_sequence) {
-            let Some((header, bytes, chain)) = self.read_batch(&at).await? else { break };
-            let payload = &bytes[BatchHeader::BYTES..][..header.payload_bytes as usize];
-            let records = Record::decode_all(payload, header.record_count as usize)?;
-            let base = at.offset_bytes + BatchHeader::BYTES as u64;
-            for (record, offset) in &records {
-                let location = locate(record, at.segment, at.generation, base, *offset);
-                state.apply(space, record, location);
-            }
-            recovery.batches += 1;
-            recovery.records += records.len() as u64;
-            at.offset_bytes +=
-                (BatchHeader::BYTES + payload.len()).next_multiple_of(BLOCK_BYTES) as u64;
-            at.batch_sequence = header.sequence;
-            at.chain = chain;
-            at.successors = header.successors;
-            space.set_log(at.segment, at.generation, at.batch_sequence);
-        }
-        match cut {
-            // What follows was begun behind a batch that is not here any more.
-            Some(cut) if cut.batch_sequence != at.batch_sequence || cut.chain != at.chain => {
-                return Err(DriveError::LogRot(at.batch_sequence + 1));
-            }
-            Some(_) => {}
-            None => self.check_rot(&at).await?,
-        }
-        Ok(at)
-    }
-
-    /// The batch at a place, if it is whole and follows what came before.
-    async fn read_batch(
-        &self,
-        at: &LogPosition,
-    ) -> Result<Option<(BatchHeader, Vec<u8>, u64)>, DriveError> {
-        if at.offset_bytes + BLOCK_BYTES as u64 > self.segment_bytes {
-            return Ok(None);
-        }
-        let offset = u64::from(at.segment.0) * self.segment_bytes + at.offset_bytes;
-        let head = self.drive.read(offset, DmaBuf::zeroed(BLOCK_BYTES)).await?;
-        let Ok(header) = BatchHeader::peek(&head) else { return Ok(None) };
-        let total =
-            (BatchHeader::BYTES + header.payload_bytes as usize).next_multiple_of(BLOCK_BYTES);
-        let follows = header.segment == at.segment
-            && header.generation == at.generation
-            && header.sequence == at.batch_sequence + 1
-            && header.previous_chain == at.chain
-            && at.offset_bytes + total as u64 <= self.segment_bytes;
-        if !follows {
-            return Ok(None);
-        }
-        let mut bytes = head.to_vec();
-        while bytes.len() < total {
-            let piece = (total - bytes.len()).min(self.drive.geometry().io_bytes_max);
-            let from = offset + bytes.len() as u64;
-            bytes.extend_from_slice(&self.drive.read(from, DmaBuf::zeroed(piece)).await?);
-        }
-        match BatchHeader::open(&bytes) {
-            Ok((header, _, chain)) => Ok(Some((header, bytes, chain))),
-            Err(_) => Ok(None),
-        }
-    }
-
-    /// A valid batch behind the break that calls the missing one durable: rot.
-    async fn check_rot(&self, end: &LogPosition) -> Result<(), DriveError> {
-        let missing = end.batch_sequence + 1;
-        let mut offset = end.offset_bytes + BLOCK_BYTES as u64;
-        while offset + BLOCK_BYTES as u64 <= self.segment_bytes {
-            let at = u64::from(end.segment.0) * self.segment_bytes + offset;
-            let block = self.drive.read(at, DmaBuf::zeroed(BLOCK_BYTES)).await?;
-            if let Ok(header) = BatchHeader::peek(&block)
-                && header.segment == end.segment
-                && header.generation == end.generation
-                && header.sequence > missing
-                && header.durable_through >= missing
-                && self.is_whole(at, &header, end.segment).await?
-            {
-                return Err(DriveError::LogRot(missing));
-            }
-            offset += BLOCK_BYTES as u64;
-        }
-        Ok(())
-    }
-
-    async fn is_whole(
-        &self,
-        at: u64,
-        header: &BatchHeader,
-        segment: SegmentId,
-    ) -> Result<bool, DriveError> {
-        let total =
-            (BatchHeader::BYTES + header.payload_bytes as usize).next_multiple_of(BLOCK_BYTES);
-        let segment_end = (u64::from(segment.0) + 1) * self.segment_bytes;
-        if at + total as u64 > segment_end {
-            return Ok(false);
-        }
-        let mut bytes = Vec::with_capacity(total);
-        while bytes.len() < total {
-            let piece = (total - bytes.len()).min(self.drive.geometry().io_bytes_max);
-            let from = at + bytes.len() as u64;
-            bytes.extend_from_slice(&self.drive.read(from, DmaBuf::zeroed(piece)).await?);
-        }
-        Ok(BatchHeader::open(&bytes).is_ok())
-    }
 }

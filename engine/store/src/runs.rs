@@ -5,6 +5,7 @@
 //! without it is durable.
 
 use crate::error::DriveError;
+use crate::space::LOG_KEEPS;
 use crate::store::Shared;
 use engine_env::{BLOCK_BYTES, DmaBuf, Drive, Env};
 use engine_format::{FormatError, RunEntry};
@@ -92,8 +93,10 @@ impl Runs {
 
     fn insert(&mut self, key: (u64, u32), block: Block) {
         self.cache_bytes += block.length_bytes();
-        if self.cache.insert(key, block).is_none() {
-            self.cache_order.push_back(key);
+        match self.cache.insert(key, block) {
+            // Two readers missed it at the same time.
+            Some(same) => self.cache_bytes -= same.length_bytes(),
+            None => self.cache_order.push_back(key),
         }
         while self.cache_bytes > self.cache_bytes_max {
             let Some(oldest) = self.cache_order.pop_front() else { break };
@@ -211,7 +214,7 @@ impl RunWriter {
 
     /// Ends the run; `None` where it has no entries. Not flushed yet.
     pub(crate) async fn finish<E: Env>(
-        mut self,
+        &mut self,
         shared: &Shared<E>,
         level: u8,
     ) -> Result<Option<Rc<Run>>, DriveError> {
@@ -228,27 +231,28 @@ impl RunWriter {
         let mut summary = finished.summary;
         summary.level = level;
         let index = RunIndex::parse(&finished.tail, &finished.summary)?;
-        Ok(Some(Rc::new(Run { summary, index, segments: self.segments })))
+        let segments = std::mem::take(&mut self.segments);
+        Ok(Some(Rc::new(Run { summary, index, segments })))
+    }
+
+    /// Gives the segments of a run that was not finished back.
+    pub(crate) fn give_back<E: Env>(&mut self, shared: &Shared<E>) {
+        let mut space = shared.space.borrow_mut();
+        for segment in self.segments.drain(..) {
+            space.free_segment(segment);
+        }
     }
 }
 
-/// A segment for the index, from the reserve if need be.
-pub(crate) async fn take_run_segment<E: Env>(
-    shared: &Shared<E>,
-) -> Result<SegmentId, DriveError> {
-    loop {
-        let taken = shared.space.borrow_mut().take_segment();
-        if let Some(segment) = taken {
-            shared.space.borrow_mut().set_run(segment);
-            return Ok(segment);
-        }
-        let (prepared, count) = {
-            let space = shared.space.borrow();
-            (space.prepared(), space.segment_count())
-        };
-        if prepared >= count {
-            return Err(DriveError::Full);
-        }
-        shared.grow(2).await?;
-    }
+/// A segment for the index, from the reserve if need be. Some are left to the log, unless it is
+/// the log that waits for what a checkpoint frees.
+pub(crate) async fn take_run_segment<E: Env>(shared: &Shared<E>) -> Result<SegmentId, DriveError> {
+    let keeps = if shared.log.borrow().stalled { 0 } else { LOG_KEEPS };
+    shared
+        .with_growth(|space| {
+            let segment = space.take_index_segment(keeps)?;
+            space.set_run(segment);
+            Ok(segment)
+        })
+        .await
 }

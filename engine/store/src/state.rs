@@ -3,11 +3,13 @@
 //! Invariants: `apply` is the only way the state changes, in the order of the log, and never
 //! looks at a clock or the drive, so that replay gives the same state; the memtable holds settled
 //! writes only; a prepared write waits in `pending` until a mark that covers it is durable here
-//! (rule 1), and until then the entry, payload and extents it replaces stay.
+//! (rule 1), and until then the entry, payload and extents it replaces stay; of two writes of a
+//! replicated key the higher sequence stays, but `Sequence::ZERO` (made equal to the drives in
+//! sync, while writes stand still) always wins.
 
 use crate::space::Space;
 use engine_format::{
-    Commit, Entry, IndexKey, Keyspace, Move, PayloadLocation, PeerKnown, Record, View,
+    Commit, Entry, IndexKey, Keyspace, Move, PayloadLocation, PeerKnown, Record, Relocate, View,
 };
 use engine_types::{Epoch, Position, Sequence};
 use std::collections::BTreeMap;
@@ -23,6 +25,20 @@ pub(crate) struct Pending {
     pub payload: Option<PayloadLocation>,
     /// Known settled in memory: visible, though no mark is durable here yet.
     pub settled: bool,
+}
+
+/// Whether an entry stays in spite of a later record of this sequence.
+fn outranks(old: &Entry, sequence: Sequence) -> bool {
+    sequence != Sequence::ZERO && old.sequence > sequence
+}
+
+fn entry_bytes(key: &[u8], entry: &Entry) -> usize {
+    key.len() + entry.value.as_ref().map_or(0, Vec::len) + 96
+}
+
+/// Whether a key of the index is of a replicated keyspace.
+pub(crate) fn is_replicated(key: &[u8]) -> bool {
+    key.first().and_then(|space| Keyspace::from_u8(*space)).is_some_and(Keyspace::is_replicated)
 }
 
 /// The fold.
@@ -70,7 +86,9 @@ impl State {
         payload: Option<PayloadLocation>,
     ) {
         match record {
-            Record::Commit(commit) => self.apply_commit(space, Rc::new((**commit).clone()), payload),
+            Record::Commit(commit) => {
+                self.apply_commit(space, Rc::new((**commit).clone()), payload)
+            }
             Record::Marks(marks) => {
                 for mark in marks {
                     self.apply_mark(space, mark.through);
@@ -82,9 +100,9 @@ impl State {
                 }
             }
             Record::View(view) => {
-                if view.epoch >= self.view.epoch {
+                if view.epoch >= self.view.epoch && view.epoch >= self.promised {
                     self.view = view.clone();
-                    self.promised = self.promised.max(view.epoch);
+                    self.promised = view.epoch;
                 }
             }
             Record::Promise(epoch) => self.promised = self.promised.max(*epoch),
@@ -93,9 +111,7 @@ impl State {
                     self.peers.insert(peer.position, *peer);
                 }
             }
-            Record::Move(moved) => {
-                self.apply_move(space, moved, payload);
-            }
+            Record::Move(moved) => self.apply_move(space, moved, payload),
             Record::Drop(dropped) => {
                 if let Some(fragment) = &dropped.fragment {
                     space.release(fragment);
@@ -105,16 +121,7 @@ impl State {
                 let key = IndexKey::local(Keyspace::Releases, dropped.data);
                 self.put_local(space, key, Sequence::ZERO, None);
             }
-            Record::Relocate(relocate) => {
-                space.settle(&relocate.new);
-                if let Some(old) = &relocate.old {
-                    space.release(old);
-                }
-                let key = IndexKey::local(Keyspace::Fragments, relocate.new.data);
-                let value = relocate.new.to_value();
-                self.put_local(space, key, relocate.new.sequence, Some(value));
-            }
-            Record::Reset => unreachable!("a reset drive is formatted anew"),
+            Record::Relocate(relocate) => self.apply_relocate(space, relocate),
         }
     }
 
@@ -124,16 +131,20 @@ impl State {
         commit: Rc<Commit>,
         payload: Option<PayloadLocation>,
     ) {
-        for fragment in &commit.adopts {
-            space.hold(fragment);
-        }
         if commit.settled {
             self.settle_into_memtable(space, &commit, payload);
             return;
         }
         let through = self.marks.get(&commit.sequence.owner).copied().unwrap_or(Sequence::ZERO);
         if commit.sequence > through {
+            for fragment in &commit.adopts {
+                space.hold(fragment);
+            }
             self.pending.insert(commit.sequence, Pending { commit, payload, settled: false });
+        } else {
+            for fragment in &commit.adopts {
+                space.give_back(fragment.data);
+            }
         }
     }
 
@@ -156,17 +167,30 @@ impl State {
 
     /// The entry points to the copy from now on, unless the key was written again meanwhile.
     fn apply_move(&mut self, space: &mut Space, moved: &Move, payload: Option<PayloadLocation>) {
-        if self.memtable.get(&moved.key).is_some_and(|old| old.sequence != moved.sequence) {
+        let is_other = |old: &Entry| {
+            old.sequence != moved.sequence || old.value.as_ref() != Some(&moved.value)
+        };
+        if self.memtable.get(&moved.key).is_some_and(is_other) {
             return;
         }
-        space.sub_live(moved.from.0, moved.from.1, moved.payload.len() as u64);
-        if let Some(location) = payload {
-            space.add_live(location.segment, location.generation, location.bytes.into());
+        let entry = Entry { sequence: moved.sequence, payload, value: Some(moved.value.clone()) };
+        self.put(space, moved.key.clone(), entry);
+    }
+
+    /// The fragment lies elsewhere from now on, unless it was freed or replaced meanwhile.
+    fn apply_relocate(&mut self, space: &mut Space, relocate: &Relocate) {
+        let key = IndexKey::local(Keyspace::Fragments, relocate.new.data);
+        if let Some(old) = &relocate.old {
+            let expected = Some(old.to_value());
+            if self.memtable.get(&key.0).is_some_and(|entry| entry.value != expected) {
+                space.give_back(relocate.new.data);
+                return;
+            }
+            space.release(old);
         }
-        self.memtable_bytes += moved.key.len() + moved.value.len() + 96;
-        let entry =
-            Entry { sequence: moved.sequence, payload, value: Some(moved.value.clone()) };
-        self.memtable.insert(moved.key.clone(), entry);
+        space.settle(&relocate.new);
+        let value = relocate.new.to_value();
+        self.put_local(space, key, relocate.new.sequence, Some(value));
     }
 
     fn apply_abort(&mut self, space: &mut Space, sequence: Sequence) {
@@ -188,10 +212,10 @@ impl State {
             if self.visible.get(&key) == Some(&commit.sequence) {
                 self.visible.remove(&key);
             }
-            let payload = payload.filter(|_| mutation.has_payload);
-            if let Some(location) = payload {
-                space.add_live(location.segment, location.generation, location.bytes.into());
+            if self.memtable.get(&key).is_some_and(|old| outranks(old, commit.sequence)) {
+                continue;
             }
+            let payload = payload.filter(|_| mutation.has_payload);
             let value = mutation.value.clone();
             self.put(space, key, Entry { sequence: commit.sequence, payload, value });
         }
@@ -231,12 +255,30 @@ impl State {
     }
 
     fn put(&mut self, space: &mut Space, key: Vec<u8>, entry: Entry) {
-        let bytes = |entry: &Entry| entry.value.as_ref().map_or(0, Vec::len) + 96;
-        self.memtable_bytes += key.len() + bytes(&entry);
-        if let Some(old) = self.memtable.insert(key, entry)
-            && let Some(location) = old.payload
-        {
+        self.memtable_bytes += entry_bytes(&key, &entry);
+        if let Some(location) = entry.payload {
+            space.add_live(location.segment, location.generation, location.bytes.into());
+        }
+        if let Some(location) = self.memtable.insert(key, entry).and_then(|old| old.payload) {
             space.sub_live(location.segment, location.generation, location.bytes.into());
+        }
+    }
+
+    /// Takes a frozen memtable back, as if it had never been frozen.
+    pub(crate) fn thaw(&mut self, space: &mut Space, table: &Memtable) {
+        self.frozen = None;
+        let newer = std::mem::replace(&mut self.memtable, table.clone());
+        self.memtable_bytes = self.memtable.iter().map(|(key, e)| entry_bytes(key, e)).sum();
+        for (key, entry) in newer {
+            let is_older = is_replicated(&key)
+                && self.memtable.get(&key).is_some_and(|old| outranks(old, entry.sequence));
+            if let Some(location) = entry.payload {
+                // Counted when it was put.
+                space.sub_live(location.segment, location.generation, location.bytes.into());
+            }
+            if !is_older {
+                self.put(space, key, entry);
+            }
         }
     }
 
@@ -267,8 +309,12 @@ impl State {
 
     /// What memory knows of a key: visible pending writes, the memtable, the frozen memtable.
     pub(crate) fn entry_in_memory(&self, key: &[u8]) -> Option<Entry> {
-        self.visible_entry(key)
-            .or_else(|| self.memtable.get(key).cloned())
-            .or_else(|| self.frozen.as_ref()?.get(key).cloned())
+        self.visible_entry(key).or_else(|| self.settled_in_memory(key))
+    }
+
+    /// What the fold has of a key in memory, without what is only visible.
+    pub(crate) fn settled_in_memory(&self, key: &[u8]) -> Option<Entry> {
+        let frozen = || self.frozen.as_ref()?.get(key).cloned();
+        self.memtable.get(key).cloned().or_else(frozen)
     }
 }

@@ -6,16 +6,15 @@
 use crate::config::StoreConfig;
 use crate::error::DriveError;
 use crate::fragments::Fragments;
-use crate::log::Log;
+use crate::log::{Log, Reply, record_bytes};
 use crate::runs::Runs;
-use crate::space::{NoSpace, Space};
+use crate::space::Space;
 use crate::state::State;
+use engine_env::Env;
 use engine_env::sync::Gate;
-use engine_env::{DmaBuf, Drive, Env};
 use engine_format::{Commit, DriveState, Mark, PeerKnown, Record, Superblock, View};
 use engine_types::{DataId, DeploymentId, DriveId, Epoch, Position, SegmentId, Sequence, SetId};
 use futures_channel::oneshot;
-use futures_util::future::try_join_all;
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::rc::Rc;
@@ -89,6 +88,8 @@ pub(crate) struct Shared<E: Env> {
     pub superblock: RefCell<Superblock>,
     /// One write of the superblock at a time.
     pub superblock_gate: Gate,
+    /// One of checkpoint, cleaning and the other housekeeping at a time.
+    pub maintenance: Gate,
     pub state: RefCell<State>,
     pub space: RefCell<Space>,
     pub log: RefCell<Log>,
@@ -97,6 +98,10 @@ pub(crate) struct Shared<E: Env> {
     pub counters: Counters,
     failed: Cell<Option<DriveError>>,
     housekeeping: RefCell<Option<oneshot::Sender<()>>>,
+    /// The highest epoch of a promise or view that is queued or applied.
+    promise_queued: Cell<Epoch>,
+    /// Settled commits that wait for a flush before they are queued.
+    flushing_first: Cell<usize>,
     pub growing: Cell<bool>,
     pub closed: Cell<bool>,
 }
@@ -145,6 +150,9 @@ impl<E: Env> Store<E> {
             identity,
             superblock: RefCell::new(parts.superblock),
             superblock_gate: Gate::new(1),
+            maintenance: Gate::new(1),
+            promise_queued: Cell::new(Epoch(0)),
+            flushing_first: Cell::new(0),
             state: RefCell::new(parts.state),
             space: RefCell::new(parts.space),
             log: RefCell::new(parts.log),
@@ -185,15 +193,35 @@ impl<E: Env> Store<E> {
         self.shared.housekeeping_wanted();
     }
 
-    /// Logs a prepared write. The order of calls is the order of the log. The answer comes when
-    /// it is durable here.
-    pub fn prepare(
-        &self,
-        commit: Commit,
-    ) -> impl Future<Output = Result<(), DriveError>> + use<E> {
-        let promised = commit.payload.len() as u64;
-        self.shared.space.borrow_mut().return_log_promise(promised);
-        let receiver = self.shared.append(Record::Commit(Box::new(commit)));
+    /// Logs a prepared write. The order of calls is the order of the log, but for settled writes
+    /// that adopt fragments: those wait for a flush of their data first, because nobody verifies
+    /// them after a crash. The answer comes when it is durable here.
+    ///
+    /// `Full` where it does not fit a segment of the log, `Format(Bounds)` where it is no sound
+    /// commit; it is not logged then, and what it adopts is given back.
+    pub fn prepare(&self, commit: Commit) -> impl Future<Output = Result<(), DriveError>> + use<E> {
+        let shared = &self.shared;
+        shared.space.borrow_mut().return_log_promise(commit.payload.len() as u64);
+        let adopted: Vec<DataId> = commit.adopts.iter().map(|fragment| fragment.data).collect();
+        let sound = commit.check();
+        let flush_first = commit.settled && commit.adopts.iter().any(|fragment| fragment.append);
+        let record = Record::Commit(Box::new(commit));
+        let refused: Option<DriveError> = match sound {
+            Err(error) => Some(error.into()),
+            Ok(()) if record_bytes(&record) > shared.record_bytes_max() => Some(DriveError::Full),
+            Ok(()) => None,
+        };
+        let (reply, receiver) = oneshot::channel();
+        if let Some(error) = refused {
+            for data in adopted {
+                shared.space.borrow_mut().give_back(data);
+            }
+            _ = reply.send(Err(error));
+        } else if flush_first {
+            shared.queue_after_flush(record, reply);
+        } else {
+            shared.queue(record, Some(reply));
+        }
         async move { receiver.await.unwrap_or(Err(DriveError::Failed)) }
     }
 
@@ -203,10 +231,7 @@ impl<E: Env> Store<E> {
     }
 
     /// Logs settled-through marks.
-    pub fn mark(
-        &self,
-        marks: Vec<Mark>,
-    ) -> impl Future<Output = Result<(), DriveError>> + use<E> {
+    pub fn mark(&self, marks: Vec<Mark>) -> impl Future<Output = Result<(), DriveError>> + use<E> {
         let receiver = self.shared.append(Record::Marks(marks));
         async move { receiver.await.unwrap_or(Err(DriveError::Failed)) }
     }
@@ -230,23 +255,29 @@ impl<E: Env> Store<E> {
     /// # Errors
     /// `Ok(false)` where a higher one stands.
     pub async fn promise(&self, epoch: Epoch) -> Result<bool, DriveError> {
-        if self.promised() >= epoch {
+        let shared = &self.shared;
+        if self.promised().max(shared.promise_queued.get()) >= epoch {
             return Ok(false);
         }
-        let receiver = self.shared.append(Record::Promise(epoch));
+        shared.promise_queued.set(epoch);
+        let receiver = shared.append(Record::Promise(epoch));
         receiver.await.unwrap_or(Err(DriveError::Failed))?;
         Ok(true)
     }
 
-    /// Logs a view. `Ok(false)` where a higher epoch is promised or written.
+    /// Logs a view. `Ok(false)` where a higher epoch is promised or written, durably or on its
+    /// way.
     ///
     /// # Errors
     /// Any `DriveError`.
     pub async fn write_view(&self, view: View) -> Result<bool, DriveError> {
-        if self.promised() > view.epoch || self.view().epoch > view.epoch {
+        let shared = &self.shared;
+        let highest = self.promised().max(shared.promise_queued.get()).max(self.view().epoch);
+        if highest > view.epoch {
             return Ok(false);
         }
-        let receiver = self.shared.append(Record::View(view));
+        shared.promise_queued.set(view.epoch);
+        let receiver = shared.append(Record::View(view));
         receiver.await.unwrap_or(Err(DriveError::Failed))?;
         Ok(true)
     }
@@ -254,19 +285,22 @@ impl<E: Env> Store<E> {
     /// The drive holds all it should: it may be in sync again after the next opening too.
     ///
     /// # Errors
-    /// Any `DriveError`.
+    /// Any `DriveError`; the drive has failed then.
     pub async fn rebuilt(&self) -> Result<(), DriveError> {
-        let _permit = self.shared.superblock_gate.take(1).await;
-        let superblock = {
-            let mut superblock = self.shared.superblock.borrow_mut();
-            if superblock.state == DriveState::Active {
-                return Ok(());
-            }
-            superblock.state = DriveState::Active;
-            superblock.generation += 1;
-            superblock.clone()
-        };
-        crate::recover::write_superblock(&self.shared.drive, &superblock).await
+        let shared = &self.shared;
+        let _permit = shared.superblock_gate.take(1).await;
+        let mut superblock = shared.superblock.borrow().clone();
+        if superblock.state == DriveState::Active {
+            return Ok(());
+        }
+        superblock.state = DriveState::Active;
+        superblock.generation += 1;
+        if let Err(error) = crate::recover::write_superblock(&shared.drive, &superblock).await {
+            shared.fail(error);
+            return Err(error);
+        }
+        *shared.superblock.borrow_mut() = superblock;
+        Ok(())
     }
 
     /// Logs what the other drives have made durable.
@@ -279,6 +313,9 @@ impl<E: Env> Store<E> {
     /// # Errors
     /// Any `DriveError`.
     pub async fn barrier(&self) -> Result<(), DriveError> {
+        while self.shared.flushing_first.get() > 0 && self.failed().is_none() {
+            self.shared.env.sleep_us(200).await;
+        }
         if self.shared.log.borrow().is_idle() {
             return self.failed().map_or(Ok(()), Err);
         }
@@ -379,6 +416,12 @@ impl<E: Env> Store<E> {
         self.shared.space.borrow().reserved_count()
     }
 
+    /// Gives back every fragment that no write adopted and every promise of log space: the owners
+    /// they belong to are out of office (a change of view), and will not come back for them.
+    pub fn abandon_streams(&self) {
+        self.shared.abandon_streams();
+    }
+
     /// Gives back the space of a fragment that no write adopted.
     pub fn discard_fragment(&self, data: DataId) {
         self.shared.discard_fragment(data);
@@ -397,6 +440,23 @@ impl<E: Env> Shared<E> {
         }
         self.fail_queue();
         self.housekeeping_wanted();
+    }
+
+    /// Queues a record once everything that completed before is flushed. Not for the caller to
+    /// abandon: what the record adopts would be lost.
+    fn queue_after_flush(self: &Rc<Self>, record: Record, reply: Reply) {
+        self.flushing_first.set(self.flushing_first.get() + 1);
+        let shared = Rc::clone(self);
+        self.env.spawn(async move {
+            match shared.flush_now().await {
+                Ok(()) => shared.queue(record, Some(reply)),
+                Err(error) => {
+                    shared.fail(error);
+                    _ = reply.send(Err(error));
+                }
+            }
+            shared.flushing_first.set(shared.flushing_first.get() - 1);
+        });
     }
 
     pub(crate) fn drive_low(&self) -> u64 {
@@ -418,92 +478,5 @@ impl<E: Env> Shared<E> {
         let (sender, receiver) = oneshot::channel();
         *self.housekeeping.borrow_mut() = Some(sender);
         receiver
-    }
-
-    /// Writes a buffer at an offset of the drive, in pieces the drive takes. Submitted at once.
-    pub(crate) fn write_pieces(
-        &self,
-        offset_bytes: u64,
-        buffer: DmaBuf,
-    ) -> impl Future<Output = Result<(), DriveError>> + 'static + use<E> {
-        let piece_bytes = self.drive.geometry().io_bytes_max;
-        let mut writes = Vec::new();
-        if buffer.len() <= piece_bytes {
-            writes.push(self.drive.write(offset_bytes, buffer));
-        } else {
-            let mut at = 0;
-            while at < buffer.len() {
-                let end = (at + piece_bytes).min(buffer.len());
-                let piece = DmaBuf::copy_of(&buffer[at..end]);
-                writes.push(self.drive.write(offset_bytes + at as u64, piece));
-                at = end;
-            }
-        }
-        async move {
-            try_join_all(writes).await?;
-            Ok(())
-        }
-    }
-
-    /// Reads whole blocks at an offset of the drive.
-    pub(crate) async fn read_at(
-        &self,
-        offset_bytes: u64,
-        len: usize,
-    ) -> Result<DmaBuf, DriveError> {
-        let piece_bytes = self.drive.geometry().io_bytes_max;
-        if len <= piece_bytes {
-            return Ok(self.drive.read(offset_bytes, DmaBuf::zeroed(len)).await?);
-        }
-        let mut whole = DmaBuf::zeroed(len);
-        let mut reads = Vec::new();
-        for at in (0..len).step_by(piece_bytes) {
-            let piece = DmaBuf::zeroed(piece_bytes.min(len - at));
-            reads.push(self.drive.read(offset_bytes + at as u64, piece));
-        }
-        for (piece, at) in try_join_all(reads).await?.iter().zip((0..len).step_by(piece_bytes)) {
-            whole[at..at + piece.len()].copy_from_slice(piece);
-        }
-        Ok(whole)
-    }
-
-    /// Prepares more segments where few are left; one at a time.
-    pub(crate) async fn grow(&self, wanted: u32) -> Result<(), DriveError> {
-        if self.growing.replace(true) {
-            // Somebody grows already; come back after a moment.
-            self.env.sleep_us(1000).await;
-            return Ok(());
-        }
-        let (prepared, count, segment_bytes) = {
-            let space = self.space.borrow();
-            (space.prepared(), space.segment_count(), space.segment_bytes())
-        };
-        let target = (prepared + wanted).min(count);
-        let result = self.drive.prepare(u64::from(target) * segment_bytes).await;
-        self.growing.set(false);
-        let ready = self.drive.prepared_bytes() / segment_bytes;
-        self.space.borrow_mut().set_prepared(u32::try_from(ready).unwrap_or(u32::MAX));
-        Ok(result?)
-    }
-
-    /// Runs an allocation, growing the drive as long as that helps.
-    pub(crate) async fn with_growth<T>(
-        &self,
-        mut allocate: impl FnMut(&mut Space) -> Result<T, NoSpace>,
-    ) -> Result<T, DriveError> {
-        loop {
-            let outcome = allocate(&mut self.space.borrow_mut());
-            match outcome {
-                Ok(value) => return Ok(value),
-                Err(NoSpace::Full) => return Err(DriveError::Full),
-                Err(NoSpace::Growth) => match self.grow(4).await {
-                    Ok(()) => {}
-                    Err(DriveError::Io(engine_env::IoError::NoSpace)) => {
-                        return Err(DriveError::Full);
-                    }
-                    Err(error) => return Err(error),
-                },
-            }
-        }
     }
 }

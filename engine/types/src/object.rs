@@ -194,7 +194,6 @@ pub enum Condition {
     Matches(String),
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

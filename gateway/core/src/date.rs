@@ -1,7 +1,8 @@
-//! HTTP dates. Written as IMF-fixdate; read in all three forms a recipient must accept.
+//! HTTP dates. Written as IMF-fixdate; read in all three forms a recipient must accept. And the
+//! one form of dates in signatures, which is read only.
 //!
 //! Invariant: `parse(&format(ms))` is the whole second of `ms`, from 1970 to 9999.
-//! Source: RFC 9110, section 5.6.7.
+//! Sources: RFC 9110, section 5.6.7; S3 API reference, "Authenticating Requests".
 
 const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 const MONTHS: [&str; 12] =
@@ -80,7 +81,16 @@ fn digits(text: &str, lengths: std::ops::RangeInclusive<usize>) -> Option<u64> {
     text.parse().ok()
 }
 
-fn seconds_of(day: &Day, time: &str) -> Option<u64> {
+/// `hh:mm:ss`.
+fn clock_of(time: &str) -> Option<[u64; 3]> {
+    let mut fields = time.split(':');
+    let hour = digits(fields.next()?, 2..=2)?;
+    let minute = digits(fields.next()?, 2..=2)?;
+    let second = digits(fields.next()?, 2..=2)?;
+    if fields.next().is_some() { None } else { Some([hour, minute, second]) }
+}
+
+fn seconds_of(day: &Day, [hour, minute, second]: [u64; 3]) -> Option<u64> {
     let month_is_real = (1..=12).contains(&day.month);
     if day.year < 1970 || !month_is_real {
         return None;
@@ -88,12 +98,8 @@ fn seconds_of(day: &Day, time: &str) -> Option<u64> {
     if !(1..=month_days(day.year, day.month)).contains(&day.day) {
         return None;
     }
-    let mut fields = time.split(':');
-    let hour = digits(fields.next()?, 2..=2)?;
-    let minute = digits(fields.next()?, 2..=2)?;
-    let second = digits(fields.next()?, 2..=2)?;
     // Second 60 is a leap second; it reads as the next minute's first.
-    if fields.next().is_some() || hour > 23 || minute > 59 || second > 60 {
+    if hour > 23 || minute > 59 || second > 60 {
         return None;
     }
     let months: u64 = (1..day.month).map(|month| month_days(day.year, month)).sum();
@@ -114,7 +120,7 @@ pub fn parse(text: &str) -> Option<u64> {
         // Sun, 06 Nov 1994 08:49:37 GMT
         [weekday, day, month, year, time, "GMT"] if weekday.ends_with(',') => {
             let (day, year) = (digits(day, 2..=2)?, digits(year, 4..=4)?);
-            seconds_of(&Day { year, month: month_of(month)?, day }, time)
+            seconds_of(&Day { year, month: month_of(month)?, day }, clock_of(time)?)
         }
         // Sunday, 06-Nov-94 08:49:37 GMT
         [weekday, date, time, "GMT"] if weekday.ends_with(',') => {
@@ -127,20 +133,57 @@ pub fn parse(text: &str) -> Option<u64> {
             if fields.next().is_some() {
                 return None;
             }
-            seconds_of(&Day { year, month, day }, time)
+            seconds_of(&Day { year, month, day }, clock_of(time)?)
         }
         // Sun Nov  6 08:49:37 1994
         [_, month, day, time, year] => {
             let (day, year) = (digits(day, 1..=2)?, digits(year, 4..=4)?);
-            seconds_of(&Day { year, month: month_of(month)?, day }, time)
+            seconds_of(&Day { year, month: month_of(month)?, day }, clock_of(time)?)
         }
         _ => None,
     }
 }
 
+/// Reads the date of a signature, `19941106T084937Z`: seconds since 1970. `None` for anything that
+/// is none, or before 1970.
+#[must_use]
+pub fn parse_signed(text: &str) -> Option<u64> {
+    let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
+    if date.len() != 8 || time.len() != 6 {
+        return None;
+    }
+    let field = |text: &str, from: usize, to: usize| digits(text.get(from..to)?, 2..=4);
+    let day = Day { year: field(date, 0, 4)?, month: field(date, 4, 6)?, day: field(date, 6, 8)? };
+    let second = field(time, 4, 6).filter(|second| *second < 60)?;
+    seconds_of(&day, [field(time, 0, 2)?, field(time, 2, 4)?, second])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dates_of_signatures_have_one_form() {
+        assert_eq!(parse_signed("19941106T084937Z"), Some(784_111_777));
+        for text in [
+            "",
+            "19941106",
+            "19941106T084937",
+            "19941106t084937Z",
+            "1994-11-06T08:49:37Z",
+            "19941106T0849370Z",
+            "19941306T084937Z",
+            "19940231T084937Z",
+            "19941106T244937Z",
+            "19941106T086037Z",
+            "19941106T084960Z",
+            "+9941106T084937Z",
+            "199411\u{e4}T084937Z",
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+        ] {
+            assert_eq!(parse_signed(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn all_three_forms_read_as_the_same_second() {

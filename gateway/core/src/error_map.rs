@@ -20,6 +20,7 @@ impl From<StoreError> for S3Failure {
             StoreError::Full => ErrorCode::XMinioStorageFull,
             StoreError::Unavailable | StoreError::Shutdown => ErrorCode::ServiceUnavailable,
             StoreError::WrongLength => ErrorCode::IncompleteBody,
+            StoreError::TooSlow => ErrorCode::RequestTimeout,
         })
     }
 }
@@ -54,6 +55,7 @@ mod tests {
             (StoreError::Unavailable, "ServiceUnavailable", 503),
             (StoreError::Shutdown, "ServiceUnavailable", 503),
             (StoreError::WrongLength, "IncompleteBody", 400),
+            (StoreError::TooSlow, "RequestTimeout", 400),
         ] {
             let failure = S3Failure::from(error);
             assert_eq!((failure.code.as_str(), failure.code.status()), (code, status));

@@ -64,6 +64,7 @@ error_codes! {
     KeyTooLongError = 400 "Your key is too long.",
     MalformedTrailerError = 400 "The request contained trailing data that was not well-formed or did not conform to our published schema.",
     MalformedXML = 400 "The XML that you provided was not well formed or did not validate against our published schema.",
+    MaxMessageLengthExceeded = 400 "Your request was too large.",
     MetadataTooLarge = 400 "Your metadata headers exceed the maximum allowed metadata size.",
     RequestTimeout = 400 "Your socket connection to the server was not read from or written to within the timeout period.",
     XAmzContentSHA256Mismatch = 400 "The provided 'x-amz-content-sha256' header does not match what was computed.",

@@ -156,7 +156,7 @@ impl<S: Objects> Gateway<S> {
         let delimiter = request.delimiter.filter(|delimiter| !delimiter.is_empty());
         // The token of a later page goes on from there; `start-after` is for the first page.
         let start_after = match request.continuation_token.as_deref() {
-            None | Some("") => request.start_after.clone().unwrap_or_default(),
+            None => request.start_after.clone().unwrap_or_default(),
             Some(token) => read_token(token)?,
         };
         let query = ListQuery {

@@ -53,6 +53,9 @@ pub enum StoreError {
     /// More bytes or fewer than declared. S3: IncompleteBody.
     #[error("the body is not as long as declared")]
     WrongLength,
+    /// The client sends too slowly while others wait for the memory it holds. S3: RequestTimeout.
+    #[error("the body comes too slowly")]
+    TooSlow,
     /// The server is stopping. S3: ServiceUnavailable.
     #[error("the server is stopping")]
     Shutdown,
@@ -69,7 +72,7 @@ impl StoreError {
             | Self::ConditionFailed
             | Self::ConditionConflict => ErrorClass::Conflict,
             Self::InvalidPart | Self::WrongLength => ErrorClass::Invalid,
-            Self::Busy => ErrorClass::Busy,
+            Self::Busy | Self::TooSlow => ErrorClass::Busy,
             Self::Full => ErrorClass::NoSpace,
             Self::Unavailable => ErrorClass::Unavailable,
             Self::Shutdown => ErrorClass::Shutdown,
@@ -196,6 +199,12 @@ pub trait Writer {
     /// # Errors
     /// Any `StoreError`; the write is over then.
     fn write(&mut self, bytes: Bytes) -> impl Future<Output = Result<(), StoreError>>;
+
+    /// Ready once the store has ended the write of a client that is too slow; `write` would fail
+    /// with the same. To be awaited beside the client's next bytes.
+    fn lost(&self) -> impl Future<Output = StoreError> {
+        std::future::pending()
+    }
 
     /// Commits: durable on every in-sync position before the answer.
     ///

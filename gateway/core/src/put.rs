@@ -13,7 +13,11 @@ use crate::encoding::{from_base64, hex};
 use crate::failure::{ErrorCode, S3Failure};
 use crate::names;
 use crate::objects::{Finish, Objects, Target, Writer};
+use bytes::Bytes;
 use engine_types::{ChecksumKind, Condition, ObjectChecksum, ObjectInfo};
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 
 /// The most bytes one PUT or one part has: 5 GiB.
 pub(crate) const PUT_BYTES_MAX: u64 = 5 << 30;
@@ -170,12 +174,14 @@ impl Intake {
     }
 
     /// Passes the body to the writer and verifies it. The writer comes back ready to finish.
+    /// Reads on to the body's end even when all bytes came: a chunked body may still turn out to
+    /// be cut off, or its trailer to be wrong.
     async fn receive<W: Writer, B: BodySource>(
         mut self,
         mut writer: W,
         mut body: B,
     ) -> Result<(W, Verified), S3Failure> {
-        while let Some(piece) = body.next().await {
+        while let Some(piece) = next_piece(&writer, &mut body).await {
             let bytes = piece?;
             self.received_bytes = self.received_bytes.saturating_add(bytes.len() as u64);
             if self.received_bytes > self.size_bytes {
@@ -220,6 +226,22 @@ impl Intake {
             shown: digests.sum(self.client.unwrap_or(self.kept)),
         })
     }
+}
+
+/// The body's next piece, unless the store ends the write while the client is awaited.
+async fn next_piece<W: Writer, B: BodySource>(
+    writer: &W,
+    body: &mut B,
+) -> Option<Result<Bytes, S3Failure>> {
+    let mut next = pin!(body.next());
+    let mut lost = pin!(writer.lost());
+    poll_fn(|context| {
+        if let Poll::Ready(piece) = next.as_mut().poll(context) {
+            return Poll::Ready(piece.map(|piece| piece.map_err(S3Failure::from)));
+        }
+        lost.as_mut().poll(context).map(|error| Some(Err(S3Failure::from(error))))
+    })
+    .await
 }
 
 /// Reads `Content-MD5`.

@@ -1,43 +1,45 @@
 //! `Objects` over the node's shards.
 //!
 //! Invariants: bytes of a body wait here up to one stripe, then go to the owner's shard, which
-//! answers when the drives have taken them; a commit is handed over once and runs to its end.
+//! answers when the drives have taken them; a commit is handed over once and runs to its end;
+//! bodies hold no memory beyond the budget.
+
+mod body;
+pub mod budget;
+mod pieces;
+mod writer;
+
+pub use body::ShardBody;
+pub use writer::ShardWriter;
 
 use crate::objects::{
-    Body, Bucket, Completion, Finish, ListEntry, ListPage, ListQuery, Object, Objects, StoreError,
-    Target, UploadInfo, Writer,
+    Bucket, Completion, ListEntry, ListPage, ListQuery, Object, Objects, StoreError, Target,
+    UploadInfo,
 };
-use bytes::Bytes;
+use budget::MemoryBudget;
 use engine_format::Etag;
-use engine_set::{
-    Found, PutFinish, PutTarget, SetCompletion, SetError, SetListEntry, SetListQuery, Source,
-};
+use engine_set::{Found, PutTarget, SetCompletion, SetError, SetListEntry, SetListQuery};
 use engine_types::{
     Attribute, BucketId, ChecksumKind, Condition, Key, ObjectInfo, PartInfo, PartNumber, UploadId,
 };
-use shards_node::{Control, ControlError, Node, PutId, WorkKind};
-use std::collections::VecDeque;
-use std::future::Future;
+use shards_node::{Control, ControlError, Node, WorkKind};
 use std::ops::Range;
-use std::pin::Pin;
 use std::rc::Rc;
-
-/// Stripes read ahead of the client.
-const READ_AHEAD: usize = 2;
 
 /// The store of a node.
 #[derive(Clone)]
 pub struct ShardStore {
     node: Node,
     control: Control,
+    budget: MemoryBudget,
     wall_ms: fn() -> u64,
 }
 
 impl ShardStore {
-    /// A store over a node's shards and control thread.
+    /// A store over a node's shards and control thread. All stores of a node share a budget.
     #[must_use]
-    pub fn new(node: Node, control: Control, wall_ms: fn() -> u64) -> Self {
-        Self { node, control, wall_ms }
+    pub fn new(node: Node, control: Control, budget: MemoryBudget, wall_ms: fn() -> u64) -> Self {
+        Self { node, control, budget, wall_ms }
     }
 }
 
@@ -69,177 +71,6 @@ fn md5_of(etag: &str) -> Result<[u8; 16], StoreError> {
     Etag::parse(etag).map(|etag| etag.md5).ok_or(StoreError::InvalidPart)
 }
 
-/// A body on its way in.
-pub struct ShardWriter {
-    node: Node,
-    bucket: BucketId,
-    key: Key,
-    target: PutTarget,
-    size_bytes: u64,
-    received_bytes: u64,
-    waiting: Vec<Bytes>,
-    waiting_bytes: usize,
-    put: Option<PutId>,
-}
-
-impl Drop for ShardWriter {
-    fn drop(&mut self) {
-        if let Some(put) = self.put {
-            self.node.drop_put(put);
-        }
-    }
-}
-
-impl ShardWriter {
-    /// Takes exactly `wanted` bytes off what waits.
-    fn take(&mut self, wanted: usize) -> Vec<Bytes> {
-        let mut taken = Vec::new();
-        let mut left = wanted;
-        let mut rest = Vec::new();
-        for mut piece in std::mem::take(&mut self.waiting) {
-            if left == 0 {
-                rest.push(piece);
-            } else if piece.len() <= left {
-                left -= piece.len();
-                taken.push(piece);
-            } else {
-                taken.push(piece.split_to(left));
-                left = 0;
-                rest.push(piece);
-            }
-        }
-        self.waiting = rest;
-        self.waiting_bytes -= wanted - left;
-        taken
-    }
-
-    async fn send(&mut self, pieces: Vec<Bytes>) -> Result<(), StoreError> {
-        let put = match self.put {
-            Some(put) => put,
-            None => {
-                let begun =
-                    self.node.begin_put(self.bucket, &self.key, self.target, self.size_bytes);
-                let put = begun.await.map_err(store_error)?;
-                self.put = Some(put);
-                put
-            }
-        };
-        self.node.write_put(put, pieces).await.map_err(store_error)
-    }
-}
-
-impl Writer for ShardWriter {
-    async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
-        self.received_bytes += bytes.len() as u64;
-        if self.received_bytes > self.size_bytes {
-            return Err(StoreError::WrongLength);
-        }
-        self.waiting_bytes += bytes.len();
-        self.waiting.push(bytes);
-        let stripe_bytes = self.node.stripe_bytes();
-        while self.waiting_bytes >= stripe_bytes && self.size_bytes > stripe_bytes as u64 {
-            let pieces = self.take(stripe_bytes);
-            self.send(pieces).await?;
-        }
-        Ok(())
-    }
-
-    async fn finish(mut self, finish: Finish) -> Result<ObjectInfo, StoreError> {
-        if self.received_bytes != self.size_bytes {
-            return Err(StoreError::WrongLength);
-        }
-        let finish = PutFinish {
-            md5: md5_of(&finish.etag)?,
-            checksums: finish.checksums,
-            attributes: finish.attributes,
-            condition: finish.condition,
-        };
-        if self.put.is_none() {
-            let pieces = std::mem::take(&mut self.waiting);
-            let place = (self.bucket, &self.key);
-            return self
-                .node
-                .put_whole(place, self.target, pieces, finish)
-                .await
-                .map_err(store_error);
-        }
-        if self.waiting_bytes > 0 {
-            let pieces = std::mem::take(&mut self.waiting);
-            self.send(pieces).await?;
-        }
-        let put = self.put.take().ok_or(StoreError::Unavailable)?;
-        self.node.finish_put(self.bucket, put, finish).await.map_err(store_error)
-    }
-}
-
-type Reading = Pin<Box<dyn Future<Output = Result<Vec<Bytes>, SetError>>>>;
-
-/// A body on its way out.
-pub struct ShardBody {
-    node: Node,
-    place: (BucketId, Key),
-    ready: VecDeque<Bytes>,
-    /// Pieces of stripes still to be read: run, offset, length.
-    plan: VecDeque<(Rc<Source>, u64, usize)>,
-    reading: VecDeque<Reading>,
-}
-
-impl ShardBody {
-    fn read_ahead(&mut self) {
-        while self.reading.len() < READ_AHEAD {
-            let Some((source, offset, len)) = self.plan.pop_front() else { return };
-            let Some(reader) = self.node.reader_of(self.place.0, &self.place.1) else {
-                self.reading.push_back(Box::pin(std::future::ready(Err(SetError::Unavailable))));
-                return;
-            };
-            let source = Source::clone(&source);
-            self.reading.push_back(Box::pin(self.node.read_stripe(reader, source, offset, len)));
-        }
-    }
-}
-
-impl Body for ShardBody {
-    async fn next(&mut self) -> Option<Result<Bytes, StoreError>> {
-        loop {
-            if let Some(bytes) = self.ready.pop_front() {
-                return Some(Ok(bytes));
-            }
-            self.read_ahead();
-            match self.reading.pop_front()?.await {
-                Ok(pieces) => self.ready.extend(pieces),
-                Err(error) => {
-                    self.plan.clear();
-                    self.reading.clear();
-                    return Some(Err(store_error(error)));
-                }
-            }
-        }
-    }
-}
-
-/// Cuts a range of an object into pieces of stripes of its runs.
-fn plan_of(found: &Found, range: &Range<u64>) -> VecDeque<(Rc<Source>, u64, usize)> {
-    let mut plan = VecDeque::new();
-    let mut run_start = 0;
-    for source in found.sources() {
-        let run_end = run_start + source.run_bytes;
-        let from = range.start.max(run_start);
-        let to = range.end.min(run_end);
-        let source = Rc::new(source);
-        let stripe_bytes = source.geometry.stripe_bytes();
-        let mut at = from;
-        while at < to {
-            let inside = at - run_start;
-            let stripe_end = (inside / stripe_bytes + 1) * stripe_bytes;
-            let len = (to - at).min(stripe_end - inside);
-            plan.push_back((Rc::clone(&source), inside, len as usize));
-            at += len;
-        }
-        run_start = run_end;
-    }
-    plan
-}
-
 /// What `Object::handle` holds.
 struct Handle {
     found: Found,
@@ -267,8 +98,7 @@ impl Objects for ShardStore {
     }
 
     async fn create_bucket(&self, name: &str) -> Result<Bucket, StoreError> {
-        let entry =
-            self.control.create(name, (self.wall_ms)()).await.map_err(control_error)?;
+        let entry = self.control.create(name, (self.wall_ms)()).await.map_err(control_error)?;
         Ok(Bucket { id: entry.id, name: name.to_owned(), created_ms: entry.created_ms })
     }
 
@@ -293,23 +123,10 @@ impl Objects for ShardStore {
 
     async fn read(&self, object: &Object, range: Range<u64>) -> Result<ShardBody, StoreError> {
         let handle = handle_of(object)?;
-        let mut body = ShardBody {
-            node: self.node.clone(),
-            place: handle.place.clone(),
-            ready: VecDeque::new(),
-            plan: VecDeque::new(),
-            reading: VecDeque::new(),
-        };
-        match &handle.found.inline {
-            Some(bytes) => {
-                let (from, to) = (range.start as usize, range.end as usize);
-                if from < to {
-                    body.ready.push_back(bytes.slice(from..to));
-                }
-            }
-            None => body.plan = plan_of(&handle.found, &range),
-        }
-        body.read_ahead();
+        let size_bytes = range.end.saturating_sub(range.start);
+        let place = handle.place.clone();
+        let mut body = ShardBody::admit(&self.node, &self.budget, place, size_bytes).await?;
+        body.start(&handle.found, &range);
         Ok(body)
     }
 
@@ -322,14 +139,11 @@ impl Objects for ShardStore {
         let Some(table) = &handle.found.parts else {
             return Ok((number.get() == 1).then_some(0..object.info.size_bytes));
         };
-        let mut start = 0;
-        for part in &table.parts {
-            if part.number == number {
-                return Ok(Some(start..start + part.size_bytes));
-            }
-            start += part.size_bytes;
-        }
-        Ok(None)
+        // The n-th part of the object, whatever number it was uploaded under.
+        let index = usize::from(number.get()) - 1;
+        let Some(part) = table.parts.get(index) else { return Ok(None) };
+        let start = table.parts[..index].iter().map(|part| part.size_bytes).sum();
+        Ok(Some(start..start + part.size_bytes))
     }
 
     async fn begin(
@@ -343,17 +157,7 @@ impl Objects for ShardStore {
             Target::Object => PutTarget::Object,
             Target::Part(upload, number) => PutTarget::Part(upload, number),
         };
-        Ok(ShardWriter {
-            node: self.node.clone(),
-            bucket,
-            key: key.clone(),
-            target,
-            size_bytes,
-            received_bytes: 0,
-            waiting: Vec::new(),
-            waiting_bytes: 0,
-            put: None,
-        })
+        ShardWriter::begin(self, (bucket, key), target, size_bytes).await
     }
 
     async fn delete(
@@ -497,12 +301,7 @@ impl Objects for ShardStore {
             .map_err(store_error)
     }
 
-    async fn abort(
-        &self,
-        bucket: BucketId,
-        key: &Key,
-        upload: UploadId,
-    ) -> Result<(), StoreError> {
+    async fn abort(&self, bucket: BucketId, key: &Key, upload: UploadId) -> Result<(), StoreError> {
         let name = key.clone();
         self.node
             .at_owner((bucket, key), WorkKind::Change, move |member| {

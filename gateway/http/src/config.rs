@@ -2,6 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Duration;
 
 /// How one gateway thread serves HTTP.
@@ -17,6 +19,12 @@ pub struct HttpConfig {
     /// Time to receive a request's whole head, counted from the connection's start or the end of
     /// the previous answer: the idle timeout too.
     pub header_timeout: Duration,
+    /// Time that a client may take no byte of an answer.
+    pub write_timeout: Duration,
+    /// Set by others while requests wait for memory: that time is 10 seconds at most then.
+    pub pressed: Arc<AtomicBool>,
+    /// Connections open now are added to this, which threads may share.
+    pub open: Arc<AtomicUsize>,
     /// Time that requests under way get at a shutdown.
     pub drain_timeout: Duration,
     /// Connections the kernel holds for us before they are accepted.
@@ -32,6 +40,9 @@ impl Default for HttpConfig {
             connections_max: 4096,
             header_bytes_max: 64 * 1024,
             header_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(60),
+            pressed: Arc::default(),
+            open: Arc::default(),
             drain_timeout: Duration::from_secs(30),
             backlog: 1024,
             ring_entries: 1024,

@@ -1,6 +1,7 @@
 //! One connection: hyper's HTTP/1.1 state machine on a monoio socket, and the refusal of
 //! connections above the limit.
 
+use crate::stall::{StallGuard, StallLimits};
 use crate::stop::{Stage, Stop};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
@@ -17,6 +18,8 @@ use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -26,8 +29,9 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// Connections above the limit that are being told so; further ones are closed without a word.
 pub const REFUSALS_MAX: usize = 256;
 
-/// The most hyper holds of one connection on its way in; a head still unfinished then is refused.
-const BUFFER_BYTES_MAX: usize = 256 * 1024;
+/// The most hyper holds of one connection at once, in and out, unless heads may be longer. The
+/// memory budget of the store counts with it.
+const BUFFER_BYTES_MAX: usize = 64 * 1024;
 
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -56,6 +60,9 @@ pub(crate) struct Shared<H> {
     pub(crate) stop: Rc<Stop>,
     pub(crate) connections_max: usize,
     pub(crate) connections: Rc<Cell<usize>>,
+    /// The connections of all threads.
+    pub(crate) open: Arc<AtomicUsize>,
+    pub(crate) stall: StallLimits,
     pub(crate) refusals: Rc<Cell<usize>>,
 }
 
@@ -78,6 +85,22 @@ impl Drop for Slot {
     }
 }
 
+/// One more of the connections of all threads; takes itself off.
+struct Open(Arc<AtomicUsize>);
+
+impl Open {
+    fn add(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// hyper's settings. `pipeline_flush` stays off: it would copy every byte of a body.
 pub(crate) fn builder(header_bytes_max: usize, header_timeout: Duration) -> http1::Builder {
     let mut builder = http1::Builder::new();
@@ -96,9 +119,10 @@ pub(crate) fn start<H: Handler>(shared: &Rc<Shared<H>>, stream: TcpStream, peer:
     let _ = stream.set_nodelay(true);
     if let Some(slot) = Slot::take(&shared.connections, shared.connections_max) {
         let shared = Rc::clone(shared);
+        let open = Open::add(&shared.open);
         monoio::spawn(async move {
             serve_one(&shared, stream, peer).await;
-            drop(slot);
+            drop((slot, open));
         });
     } else if let Some(slot) = Slot::take(&shared.refusals, REFUSALS_MAX) {
         let shared = Rc::clone(shared);
@@ -116,7 +140,8 @@ async fn serve_one<H: Handler>(shared: &Rc<Shared<H>>, stream: TcpStream, peer: 
         let shared = Rc::clone(shared);
         async move { Ok::<_, Infallible>(shared.handler.call(peer, request).await) }
     });
-    drive(&shared.builder, MonoioIo::new(stream), service, &shared.stop).await;
+    let guarded = StallGuard::new(MonoioIo::new(stream), shared.stall.clone());
+    drive(&shared.builder, guarded, service, &shared.stop).await;
 }
 
 async fn refuse_one<H: Handler>(shared: &Rc<Shared<H>>, stream: TcpStream) {

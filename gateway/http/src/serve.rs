@@ -2,6 +2,7 @@
 
 use crate::config::{HttpConfig, ServeError};
 use crate::connection::{Handler, Shared, builder, start};
+use crate::stall::StallLimits;
 use crate::stop::{Stage, Stop};
 use monoio::net::{ListenerOpts, TcpListener, TcpStream};
 use monoio::{FusionDriver, FusionRuntime, LegacyDriver, RuntimeBuilder};
@@ -11,6 +12,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -78,6 +80,11 @@ async fn run<H: Handler>(
         stop: Stop::new(),
         connections_max: config.connections_max,
         connections: Rc::new(Cell::new(0)),
+        open: Arc::clone(&config.open),
+        stall: StallLimits {
+            write_timeout: config.write_timeout,
+            pressed: Arc::clone(&config.pressed),
+        },
         refusals: Rc::new(Cell::new(0)),
     });
     for listener in listeners {

@@ -10,11 +10,15 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// Answers the length of the body; `/slow` waits first.
+/// What no socket takes without a reader.
+const LARGE_BYTES: usize = 64 << 20;
+
+/// Answers the length of the body; `/slow` waits first; `/large` answers more than sockets take.
 struct Lengths;
 
 impl Handler for Lengths {
@@ -24,6 +28,9 @@ impl Handler for Lengths {
         assert!(peer.ip().is_loopback());
         if request.uri().path() == "/slow" {
             monoio::time::sleep(Duration::from_millis(300)).await;
+        }
+        if request.uri().path() == "/large" {
+            return Response::new(Full::new(Bytes::from(vec![b'x'; LARGE_BYTES])));
         }
         let body = request.into_body().collect().await.map(|body| body.to_bytes());
         let length = body.map_or(0, |body| body.len());
@@ -161,6 +168,33 @@ fn a_request_that_outlives_the_drain_is_dropped() {
         assert_closes(&mut stream);
     });
     assert!(!drained);
+}
+
+/// Asks for the large answer, looks away for a second, and says how much came.
+fn taken_late(config: &HttpConfig) -> usize {
+    let mut taken = 0;
+    with_server(config, |address, _stop| {
+        let mut stream = connect(address);
+        stream.write_all(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+        thread::sleep(Duration::from_secs(1));
+        assert!(config.open.load(Ordering::SeqCst) <= 1);
+        let mut buffer = vec![0; 1 << 20];
+        while taken < LARGE_BYTES {
+            match stream.read(&mut buffer) {
+                Ok(0) | Err(_) => break,
+                Ok(count) => taken += count,
+            }
+        }
+    });
+    assert_eq!(config.open.load(Ordering::SeqCst), 0, "all connections were counted off");
+    taken
+}
+
+#[test]
+fn a_client_that_does_not_take_its_answer_is_dropped() {
+    assert!(taken_late(&config()) >= LARGE_BYTES, "a second is not too long");
+    let hasty = HttpConfig { write_timeout: Duration::from_millis(100), ..config() };
+    assert!(taken_late(&hasty) < LARGE_BYTES);
 }
 
 #[test]

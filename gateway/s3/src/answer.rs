@@ -4,7 +4,7 @@
 
 use crate::refusal::{error_tail, escaped};
 use gateway_core::ErrorCode;
-use http::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderValue, SERVER};
+use http::header::{CONTENT_TYPE, HeaderValue, SERVER};
 use http::{Method, Response, StatusCode};
 use s3s::Body;
 use std::cell::Cell;
@@ -38,10 +38,6 @@ pub(crate) fn finish(
     resource: &str,
     request_id: &str,
 ) -> Response<Body> {
-    // s3s leaves the status of a HEAD with a range at 200.
-    if response.status() == StatusCode::OK && response.headers().contains_key(CONTENT_RANGE) {
-        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-    }
     let failed = response.status().as_u16() >= 300;
     if response.status() == StatusCode::NOT_MODIFIED {
         *response.body_mut() = Body::empty();

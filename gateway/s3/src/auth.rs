@@ -2,13 +2,14 @@
 //!
 //! s3s verifies the signature itself, the clock (15 minutes), the expiry of a presigned URL and
 //! the payload's hash. It does not check the region, the algorithm's name, that `host` and all
-//! `x-amz-*` headers are signed, nor the bounds of `X-Amz-Expires`; and it accepts version 2
-//! signatures and the service `sts`. All of that is refused here. Source: S3 API reference,
-//! "Authenticating Requests (AWS Signature Version 4)".
+//! `x-amz-*` headers are signed, nor the bounds of `X-Amz-Expires`; it accepts version 2
+//! signatures and the service `sts`; and it answers dates of no form with a code of its own. All
+//! of that is refused here. Source: S3 API reference, "Authenticating Requests (AWS Signature
+//! Version 4)".
 
 use crate::query::Query;
 use crate::refusal::Refusal;
-use gateway_core::ErrorCode;
+use gateway_core::{ErrorCode, date};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use s3s::auth::{S3Auth, SecretKey};
@@ -123,7 +124,7 @@ fn header_problem(headers: &HeaderMap, value: &str, region: &str) -> Option<Refu
 fn presigned_problem(headers: &HeaderMap, query: &Query, region: &str) -> Option<Refusal> {
     let code = ErrorCode::AuthorizationQueryParametersError;
     let refuse = |message: &str| Some(Refusal::new(code, message));
-    let (Some(algorithm), Some(credential), Some(_), Some(expires), Some(signed), Some(_)) = (
+    let (Some(algorithm), Some(credential), Some(time), Some(expires), Some(signed), Some(_)) = (
         query.get("X-Amz-Algorithm"),
         query.get("X-Amz-Credential"),
         query.get("X-Amz-Date"),
@@ -140,13 +141,31 @@ fn presigned_problem(headers: &HeaderMap, query: &Query, region: &str) -> Option
     if algorithm != ALGORITHM {
         return refuse("X-Amz-Algorithm only supports \"AWS4-HMAC-SHA256\".");
     }
-    match expires.parse::<u64>() {
-        Ok(1..=EXPIRES_SECONDS_MAX) => {}
-        Ok(0) => return refuse("X-Amz-Expires must be at least 1 second."),
-        Ok(_) => return refuse("X-Amz-Expires must be at most a week (604800 seconds)."),
-        Err(_) => return refuse("X-Amz-Expires should be a number of seconds."),
+    if date::parse_signed(time).is_none() {
+        return refuse("X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"");
     }
-    credential_problem(code, credential, region).or_else(|| unsigned(headers, signed, true))
+    if let Some(message) = expires_problem(expires) {
+        return refuse(message);
+    }
+    if let Some(refusal) = credential_problem(code, credential, region) {
+        return Some(refusal);
+    }
+    if credential.split('/').nth(1) != time.get(..8) {
+        return refuse("The date of X-Amz-Credential is not that of X-Amz-Date.");
+    }
+    unsigned(headers, signed, true)
+}
+
+fn expires_problem(expires: &str) -> Option<&'static str> {
+    if expires.is_empty() || !expires.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some("X-Amz-Expires should be a number of seconds.");
+    }
+    match expires.parse::<u64>() {
+        Ok(1..=EXPIRES_SECONDS_MAX) => None,
+        Ok(0) => Some("X-Amz-Expires must be at least 1 second."),
+        // Or more than any integer holds.
+        _ => Some("X-Amz-Expires must be at most a week (604800 seconds)."),
+    }
 }
 
 /// Judges `key/date/region/service/aws4_request`.

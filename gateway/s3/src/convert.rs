@@ -43,7 +43,7 @@ pub(crate) fn to_s3(failure: S3Failure) -> S3Error {
 }
 
 /// Sets a header; a value that is none is left out.
-fn insert(headers: &mut HeaderMap, name: &str, value: &str) {
+pub(crate) fn insert(headers: &mut HeaderMap, name: &str, value: &str) {
     let name = HeaderName::from_bytes(name.as_bytes());
     if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value.as_bytes())) {
         headers.insert(name, value);

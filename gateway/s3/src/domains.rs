@@ -1,6 +1,6 @@
 //! Which bucket and key a request names, by its host and its path.
 //!
-//! Invariant: `Place::of` and s3s come to the same scope, because s3s asks `Domains` for the
+//! Invariant: `Place::of` and s3s come to the same bucket and key, because s3s asks `Domains` for the
 //! bucket in the host, and both split the same decoded path.
 
 use crate::query::percent_decode;
@@ -95,6 +95,10 @@ pub struct Place {
     pub scope: Scope,
     /// Whether the host names the bucket.
     pub virtual_host: bool,
+    /// The bucket's name, decoded but not checked; empty at the root.
+    pub bucket: String,
+    /// The object's key, decoded; empty if it names none.
+    pub key: String,
 }
 
 impl Place {
@@ -103,16 +107,24 @@ impl Place {
     pub fn of(parts: &Parts, domains: &Domains) -> Option<Self> {
         let path = percent_decode(parts.uri.path())?;
         let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-        let virtual_host = domains.bucket_of(host).is_some();
+        let host_bucket = domains.bucket_of(host);
+        let virtual_host = host_bucket.is_some();
         let rest = path.strip_prefix('/')?;
-        let scope = match (virtual_host, rest.split_once('/')) {
-            (true, _) if rest.is_empty() => Scope::Bucket,
-            (true, _) => Scope::Object,
-            (false, _) if rest.is_empty() => Scope::Root,
-            (false, None | Some((_, ""))) => Scope::Bucket,
-            (false, Some(_)) => Scope::Object,
+        let (bucket, key) = match host_bucket {
+            Some(bucket) => (bucket, rest.to_owned()),
+            None => {
+                let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
+                (bucket.to_owned(), key.to_owned())
+            }
         };
-        Some(Self { scope, virtual_host })
+        let scope = if !key.is_empty() {
+            Scope::Object
+        } else if virtual_host || !rest.is_empty() {
+            Scope::Bucket
+        } else {
+            Scope::Root
+        };
+        Some(Self { scope, virtual_host, bucket, key })
     }
 }
 
@@ -120,12 +132,11 @@ impl Place {
 mod tests {
     use super::*;
 
-    fn place(host: &str, path: &str) -> (Scope, bool) {
+    fn place(host: &str, path: &str) -> Place {
         let names = ["s3.Example.com".to_owned(), "example.com".to_owned()];
         let domains = Domains::new(&names).unwrap();
         let request = http::Request::builder().uri(path).header(HOST, host).body(()).unwrap();
-        let place = Place::of(&request.into_parts().0, &domains).unwrap();
-        (place.scope, place.virtual_host)
+        Place::of(&request.into_parts().0, &domains).unwrap()
     }
 
     #[test]
@@ -145,7 +156,25 @@ mod tests {
             ("[::1]:9000", "/b", Scope::Bucket, false),
         ];
         for (host, path, scope, virtual_host) in cases {
-            assert_eq!(place(host, path), (scope, virtual_host), "{host} {path}");
+            let found = place(host, path);
+            assert_eq!((found.scope, found.virtual_host), (scope, virtual_host), "{host} {path}");
+        }
+    }
+
+    #[test]
+    fn buckets_and_keys() {
+        let cases = [
+            ("localhost", "/", "", ""),
+            ("localhost", "/b/", "b", ""),
+            ("localhost", "/b/k/%C3%A9+%2F", "b", "k/\u{e9}+/"),
+            ("localhost", "/b//", "b", "/"),
+            ("B.example.com", "/", "b", ""),
+            ("b.example.com", "/k/l", "b", "k/l"),
+            ("b.example.com", "//", "b", "/"),
+        ];
+        for (host, path, bucket, key) in cases {
+            let found = place(host, path);
+            assert_eq!((found.bucket.as_str(), found.key.as_str()), (bucket, key), "{host} {path}");
         }
     }
 

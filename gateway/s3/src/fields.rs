@@ -109,13 +109,20 @@ fn trailer_text(trailing: &TrailingHeaders, kind: ChecksumKind) -> Option<String
     trailing.read(|headers| text(headers, digest::header_name(kind))).flatten()
 }
 
+/// A header of a read. Several lines are one list (RFC 9110, section 5.3); an empty one is none.
+fn listed(headers: &HeaderMap, name: &str) -> Option<String> {
+    let lines = headers.get_all(name).iter().map(|line| String::from_utf8_lossy(line.as_bytes()));
+    let list = lines.collect::<Vec<_>>().join(", ");
+    (!list.trim().is_empty()).then_some(list)
+}
+
 /// Conditions of a read.
-pub(crate) fn read_conditions(headers: &HeaderMap) -> ReadConditions {
+fn read_conditions(headers: &HeaderMap) -> ReadConditions {
     ReadConditions {
-        if_match: text(headers, "if-match"),
-        if_none_match: text(headers, "if-none-match"),
-        if_modified_since: text(headers, "if-modified-since"),
-        if_unmodified_since: text(headers, "if-unmodified-since"),
+        if_match: listed(headers, "if-match"),
+        if_none_match: listed(headers, "if-none-match"),
+        if_modified_since: listed(headers, "if-modified-since"),
+        if_unmodified_since: listed(headers, "if-unmodified-since"),
     }
 }
 
@@ -141,7 +148,7 @@ pub(crate) fn write_conditions(headers: &HeaderMap) -> WriteConditions {
 pub(crate) fn read(
     bucket: String,
     key: String,
-    part_number: Option<i32>,
+    part_number: Option<i64>,
     headers: &HeaderMap,
 ) -> GetObject {
     // Without a judgement of `If-Range`, all of the object is the answer that is always right.
@@ -149,8 +156,8 @@ pub(crate) fn read(
     GetObject {
         bucket,
         key,
-        range: text(headers, "range").filter(|_| ranged),
-        part_number: part_number.map(i64::from),
+        range: listed(headers, "range").filter(|_| ranged),
+        part_number,
         conditions: read_conditions(headers),
         checksum_mode: headers.contains_key("x-amz-checksum-mode"),
     }
@@ -206,5 +213,13 @@ mod tests {
         assert_eq!(read_plain.range.as_deref(), Some("bytes=0-1"));
         let conditional = headers(&[("range", "bytes=0-1"), ("if-range", "\"x\"")]);
         assert_eq!(read(String::new(), String::new(), None, &conditional).range, None);
+    }
+
+    #[test]
+    fn lines_of_a_read_are_one_list_and_empty_ones_are_none() {
+        let lines = headers(&[("if-match", "\"a\""), ("if-match", "b"), ("range", " ")]);
+        let asked = read(String::new(), String::new(), None, &lines);
+        assert_eq!(asked.conditions.if_match.as_deref(), Some("\"a\", b"));
+        assert_eq!((asked.conditions.if_none_match, asked.range), (None, None));
     }
 }

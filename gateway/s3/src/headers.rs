@@ -7,7 +7,7 @@ use crate::operation::Operation;
 use crate::refusal::Refusal;
 use gateway_core::{ErrorCode, digest};
 use http::HeaderMap;
-use http::header::HeaderValue;
+use http::header::{EXPECT, HeaderValue};
 
 /// Headers that belong together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,6 +126,17 @@ pub(crate) fn problem(operation: Operation, headers: &HeaderMap, owner: &str) ->
     trailer_problem(headers)
 }
 
+/// An expectation other than the one there is. Source: RFC 9110, section 10.1.1.
+pub(crate) fn expectation_problem(headers: &HeaderMap) -> Option<Refusal> {
+    let unknown =
+        |value: &HeaderValue| !value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"100-continue");
+    headers.get_all(EXPECT).iter().any(unknown).then(|| Refusal {
+        code: "ExpectationFailed",
+        status: 417,
+        ..Refusal::new(ErrorCode::InvalidRequest, "Only the expectation 100-continue is known.")
+    })
+}
+
 /// HTTP's own headers that would change the meaning of this operation, if they were heeded.
 fn is_foreign(operation: Operation, name: &str) -> bool {
     use Operation as Op;
@@ -164,8 +175,11 @@ fn value_problem(name: &str, value: &HeaderValue, owner: &str) -> Option<Refusal
         "x-amz-metadata-directive" if text != "COPY" && text != "REPLACE" => {
             Some(Refusal::new(ErrorCode::InvalidArgument, "Unknown metadata directive."))
         }
-        // There are no tags, so both directives copy all of them.
-        "x-amz-tagging-directive" => only(&["COPY", "REPLACE"]),
+        // There are no tags: COPY copies all of them, and REPLACE leaves the copy without any, as
+        // it must when no `x-amz-tagging` comes with it (which is refused). The AWS CLI sends it.
+        "x-amz-tagging-directive" if text != "COPY" && text != "REPLACE" => {
+            Some(Refusal::new(ErrorCode::InvalidArgument, "Unknown tagging directive."))
+        }
         "x-amz-bucket-object-lock-enabled" => only(&["false", "False"]),
         "x-amz-object-ownership" => only(&["BucketOwnerEnforced"]),
         "x-amz-checksum-mode" => only(&["ENABLED"]),

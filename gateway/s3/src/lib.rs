@@ -23,6 +23,7 @@ mod node;
 mod objects;
 mod operation;
 mod query;
+mod reads;
 mod refusal;
 mod refuse;
 mod service;

@@ -1,7 +1,7 @@
-//! Operations on objects: from s3s's types to `gateway-core`'s and back.
+//! Writes, deletes and copies of objects: from s3s's types to `gateway-core`'s and back.
 
-use crate::body::{BodyIn, blob};
-use crate::convert::{etag, object_headers, show_checksums, size, timestamp, to_s3};
+use crate::body::BodyIn;
+use crate::convert::{etag, show_checksums, timestamp, to_s3};
 use crate::edge::{Request, Shared};
 use crate::fields;
 use engine_types::ChecksumKind;
@@ -31,53 +31,6 @@ pub(crate) async fn put<S: Objects>(
     let first = stored.checksums.first();
     output.checksum_type = first.map(|sum| crate::convert::checksum_type(sum.checksum_type));
     Ok(S3Response::new(output))
-}
-
-pub(crate) async fn get<S: Objects>(
-    gateway: Shared<S>,
-    request: Request<dto::GetObjectInput>,
-) -> Answer<dto::GetObjectOutput> {
-    let Request { input, headers, uri, .. } = request;
-    let asked = fields::read(input.bucket, input.key, input.part_number, &headers);
-    let found = gateway.get_object(asked).await.map_err(to_s3)?;
-    let head = found.head;
-    let length = head.content_length;
-    let mut output = dto::GetObjectOutput {
-        accept_ranges: Some("bytes".to_owned()),
-        body: found.body.map(|body| blob(body, length)),
-        content_length: Some(size(length)),
-        content_range: head.content_range.map(|range| range.to_string()),
-        e_tag: Some(etag(&head.info.etag)),
-        last_modified: Some(timestamp(head.info.modified_ms)),
-        parts_count: head.parts_count.map(i32::from),
-        ..Default::default()
-    };
-    show_checksums!(output, &head.checksums);
-    let first = head.checksums.first();
-    output.checksum_type = first.map(|sum| crate::convert::checksum_type(sum.checksum_type));
-    Ok(S3Response::with_headers(output, object_headers(&head.info, &uri)))
-}
-
-pub(crate) async fn head<S: Objects>(
-    gateway: Shared<S>,
-    request: Request<dto::HeadObjectInput>,
-) -> Answer<dto::HeadObjectOutput> {
-    let Request { input, headers, uri, .. } = request;
-    let asked = fields::read(input.bucket, input.key, input.part_number, &headers);
-    let head = gateway.head_object(asked).await.map_err(to_s3)?;
-    let mut output = dto::HeadObjectOutput {
-        accept_ranges: Some("bytes".to_owned()),
-        content_length: Some(size(head.content_length)),
-        content_range: head.content_range.map(|range| range.to_string()),
-        e_tag: Some(etag(&head.info.etag)),
-        last_modified: Some(timestamp(head.info.modified_ms)),
-        parts_count: head.parts_count.map(i32::from),
-        ..Default::default()
-    };
-    show_checksums!(output, &head.checksums);
-    let first = head.checksums.first();
-    output.checksum_type = first.map(|sum| crate::convert::checksum_type(sum.checksum_type));
-    Ok(S3Response::with_headers(output, object_headers(&head.info, &uri)))
 }
 
 pub(crate) async fn delete<S: Objects>(

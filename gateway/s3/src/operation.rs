@@ -39,6 +39,12 @@ impl Operation {
     pub fn has_xml_body(self) -> bool {
         matches!(self, Self::CreateBucket | Self::DeleteObjects | Self::CompleteMultipartUpload)
     }
+
+    /// Whether it is a read of an object, with a range and conditions.
+    #[must_use]
+    pub fn reads_object(self) -> bool {
+        matches!(self, Self::GetObject | Self::HeadObject)
+    }
 }
 
 type Needs = &'static [(&'static str, Option<&'static str>)];

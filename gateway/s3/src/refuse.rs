@@ -33,6 +33,9 @@ pub(crate) fn judge(parts: &Parts, rules: &Rules) -> Result<Operation, Refusal> 
     let Some(place) = Place::of(parts, &rules.domains) else {
         return Err(Refusal::new(code, code.default_message()));
     };
+    if let Some(refusal) = headers::expectation_problem(&parts.headers) {
+        return Err(refusal);
+    }
     let query = Query::parse(parts.uri.query());
     if let Some(refusal) = auth::problem(&parts.headers, &query, &rules.region) {
         return Err(refusal);

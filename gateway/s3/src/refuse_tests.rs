@@ -74,6 +74,7 @@ fn every_operation_passes_and_is_the_one_meant() {
     assert_eq!(judge(&parts(line, &copy), &rules()), Ok(Op::UploadPartCopy));
 }
 
+#[expect(clippy::too_many_lines, reason = "one table of cases")]
 #[test]
 fn what_is_not_implemented_is_refused_whatever_it_hides_in() {
     let lines = [
@@ -246,7 +247,9 @@ fn headers_of_their_operation_pass() {
 #[test]
 fn methods_forms_repeats_and_odd_paths() {
     let form = [("content-type", "multipart/form-data; boundary=x")];
-    let cases: [(&str, &[(&str, &str)], &str); 10] = [
+    /// Request line, headers, code.
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+    let cases: [Case<'_>; 10] = [
         ("POST /b", &form, "NotImplemented"),
         ("POST /b?delete", &form, "NotImplemented"),
         ("PUT /", &[], "MethodNotAllowed"),
@@ -261,6 +264,29 @@ fn methods_forms_repeats_and_odd_paths() {
     for (line, headers, expected) in cases {
         assert_eq!(code(line, headers), Some(expected), "{line}");
     }
+}
+
+#[test]
+fn one_expectation_is_known() {
+    for known in ["100-continue", "100-Continue"] {
+        assert_eq!(code("PUT /b/k", &[("expect", known)]), None, "{known}");
+    }
+    let unknown = parts("PUT /b/k", &[("expect", "100-continue"), ("expect", "200-maybe")]);
+    let refusal = refuse(&unknown, &rules()).unwrap();
+    assert_eq!((refusal.code, refusal.status), ("ExpectationFailed", 417));
+}
+
+#[test]
+fn copies_may_say_that_there_are_no_tags_but_give_none() {
+    let source = ("x-amz-copy-source", "/b/k");
+    let directive = |value| ("x-amz-tagging-directive", value);
+    for value in ["COPY", "REPLACE"] {
+        assert_eq!(code("PUT /b/l", &[source, directive(value)]), None, "{value}");
+        let tagged = [source, directive(value), ("x-amz-tagging", "a=b")];
+        assert_eq!(code("PUT /b/l", &tagged), Some("NotImplemented"), "{value}");
+    }
+    let unknown = [source, directive("DROP")];
+    assert_eq!(code("PUT /b/l", &unknown), Some("InvalidArgument"));
 }
 
 const SCOPE: &str = "AWS4-HMAC-SHA256 Credential=AK/20260102";
@@ -310,6 +336,13 @@ fn presigned_urls_are_whole_bounded_and_alone() {
         (good.replace("=60", "=0"), query_error),
         (good.replace("=60", "=-1"), query_error),
         (good.replace("=60", "=99999999999999999999"), query_error),
+        (good.replace("=60", "="), query_error),
+        (good.replace("=60", "=%2B60"), query_error),
+        (good.replace("T030405Z", ""), query_error),
+        (good.replace("T030405Z", "T250000Z"), query_error),
+        (good.replace("20260102T", "20260103T"), query_error),
+        (good.replace("20260102%2F", "2026%2F"), query_error),
+        (good.replace("%2Fs3%2F", "%2F"), query_error),
         (good.replace("us-east-1", "eu-west-1"), query_error),
         (good.replace("HMAC-SHA256", "ECDSA-P256-SHA256"), query_error),
         (good.replace("&X-Amz-Signature=ab", ""), query_error),

@@ -2,12 +2,13 @@
 
 use crate::answer::{RequestIds, finish};
 use crate::auth::RootCredential;
-use crate::bodycheck::{Verdict, checked};
+use crate::bodycheck::{Verdict, XML_BYTES_MAX, checked};
 use crate::chunks::guarded;
 use crate::domains::{DomainError, Domains, Place};
 use crate::edge::Edge;
 use crate::node::{self, Node};
 use crate::operation::Operation;
+use crate::reads::{ReadObject, ReadRoute};
 use crate::refusal::Refusal;
 use crate::refuse::{Rules, judge};
 use gateway_core::objects::Objects;
@@ -19,9 +20,6 @@ use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::service::{S3Service, S3ServiceBuilder};
 use std::rc::Rc;
 use std::sync::Arc;
-
-/// The largest XML body: 1,000 keys or 10,000 parts, with room.
-const XML_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// How one gateway thread's edge is set up. Region and owner are the gateway's.
 #[derive(Debug, Clone)]
@@ -58,7 +56,8 @@ pub fn service<S: Objects>(
     };
     let mut limits = S3Config::default();
     limits.xml_max_body_size = XML_BYTES_MAX;
-    let mut builder = S3ServiceBuilder::new(Edge::new(gateway));
+    let mut builder = S3ServiceBuilder::new(Edge::new(Rc::clone(&gateway)));
+    builder.set_route(ReadRoute::new(gateway));
     builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(limits))));
     builder.set_auth(config.credential.clone());
     builder.set_host(rules.domains.clone());
@@ -82,7 +81,7 @@ impl EdgeService {
         resource: &str,
         request_id: &str,
     ) -> Response<Body> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let place = Place::of(&parts, &self.rules.domains);
         if let Some(response) = node::answer(&parts, place.as_ref(), &*self.node) {
             return response;
@@ -91,7 +90,15 @@ impl EdgeService {
             Ok(operation) => operation,
             Err(refusal) => return refusal.response(resource, request_id),
         };
+        if let Some(place) = place
+            && operation.reads_object()
+        {
+            parts.extensions.insert(ReadObject { bucket: place.bucket, key: place.key });
+        }
         let (body, verdict) = prepared(operation, &parts, body);
+        if let Some(refusal) = verdict.get() {
+            return refusal.response(resource, request_id);
+        }
         let outcome = self.s3.call(Request::from_parts(parts, body)).await;
         if let Some(refusal) = verdict.get() {
             return refusal.response(resource, request_id);

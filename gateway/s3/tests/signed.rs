@@ -171,6 +171,52 @@ fn trailing_checksums_are_verified() {
 }
 
 #[test]
+fn a_chunked_body_without_its_last_chunk_is_not_stored() {
+    let server = with_bucket();
+    let mut wire = format!("{:x}\r\n", BODY.len()).into_bytes();
+    wire.extend_from_slice(BODY);
+    wire.extend_from_slice(b"\r\n0\r\n");
+    let headers = [
+        ("x-amz-content-sha256", "STREAMING-UNSIGNED-PAYLOAD-TRAILER"),
+        ("x-amz-decoded-content-length", "13"),
+        ("x-amz-trailer", "x-amz-checksum-crc32"),
+    ];
+    for cut in 0..wire.len() {
+        let put = server.signed("PUT /bkt/k", &headers, &wire[..cut]);
+        assert_eq!((put.status(), put.code()), (400, "IncompleteBody"), "{cut}");
+    }
+    assert_eq!(server.store.object_count(), 0);
+}
+
+#[test]
+fn xml_bodies_too_long_or_of_another_hash_are_refused_as_such() {
+    let server = with_bucket();
+    assert_eq!(server.signed("PUT /bkt/k", &[], BODY).status(), 200);
+    let mut blank = b"<Delete>".to_vec();
+    blank.resize(9 << 20, b' ');
+    let reply = server.signed("POST /bkt?delete=", &[], &blank);
+    assert_eq!((reply.status(), reply.code()), (400, "MaxMessageLengthExceeded"));
+    let reply = server.signed("POST /bkt?delete=", &[], &blank[..1 << 20]);
+    assert_eq!((reply.status(), reply.code()), (400, "MalformedXML"));
+    let hash = common::hex(&[7; 32]);
+    let other = [("x-amz-content-sha256", hash.as_str())];
+    let delete = b"<Delete><Object><Key>k</Key></Object></Delete>";
+    let reply = server.signed("POST /bkt?delete=", &other, delete);
+    assert_eq!((reply.status(), reply.code()), (400, "XAmzContentSHA256Mismatch"));
+    assert_eq!(server.store.object_count(), 1);
+    let reply = server.signed("PUT /other", &other, b"");
+    assert_eq!((reply.status(), reply.code()), (400, "XAmzContentSHA256Mismatch"));
+    assert_eq!(server.signed("HEAD /other", &[], b"").status(), 404);
+}
+
+#[test]
+fn an_empty_continuation_token_is_refused() {
+    let server = with_bucket();
+    let reply = server.signed("GET /bkt?continuation-token=&list-type=2", &[], b"");
+    assert_eq!((reply.status(), reply.code()), (400, "InvalidArgument"));
+}
+
+#[test]
 fn nothing_is_deleted_or_replaced_by_a_request_that_means_something_else() {
     let server = with_bucket();
     assert_eq!(server.signed("PUT /bkt/k", &[], BODY).status(), 200);

@@ -7,8 +7,11 @@
 
 mod config;
 mod control;
+mod drives;
+mod look;
 mod node;
 mod peers;
+mod replace;
 mod shard;
 mod start;
 mod status;
@@ -17,5 +20,6 @@ mod supervise;
 pub use config::{DriveKind, LogLevel, LogSink, NodeConfig, NodeDrive};
 pub use control::{Control, ControlError};
 pub use node::{Node, NodeMember, PutId, WorkKind};
+pub use replace::ReplaceError;
 pub use start::{StartError, Threads, start};
 pub use status::{DriveReport, DriveState, NodeReport};

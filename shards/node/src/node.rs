@@ -20,7 +20,7 @@ use shards_uring::RealEnv;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// A member on a real shard.
@@ -56,10 +56,14 @@ pub(crate) struct Shared {
     buckets: Mutex<Arc<BucketTable>>,
     troubled: Mutex<BTreeSet<SetId>>,
     reports: Mutex<BTreeMap<usize, DriveReport>>,
+    /// Drives being opened again or replaced: by one at a time.
+    pub claimed: Mutex<BTreeSet<usize>>,
     pub view_changes: AtomicU64,
+    /// Drives are about to fall silent because the node stops.
+    pub stopping: AtomicBool,
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -73,7 +77,9 @@ impl Shared {
             buckets: Mutex::default(),
             troubled: Mutex::default(),
             reports: Mutex::default(),
+            claimed: Mutex::default(),
             view_changes: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
         }
     }
 
@@ -114,6 +120,11 @@ impl Shared {
 
     pub(crate) fn add_report(&self, drive: usize, report: DriveReport) {
         locked(&self.reports).insert(drive, report);
+    }
+
+    pub(crate) fn find_drive(&self, wanted: impl Fn(&DriveReport) -> bool) -> Option<usize> {
+        let reports = locked(&self.reports);
+        reports.iter().find(|(_, report)| wanted(report)).map(|(index, _)| *index)
     }
 
     pub(crate) fn config(&self, set: SetId) -> Result<SetConfig, SetError> {
@@ -524,8 +535,7 @@ impl Node {
                 let shard = self.shared.shard_of(set, position).ok_or(SetError::Unavailable)?;
                 let work = work();
                 calls.push(self.run(shard, move |local| async move {
-                    let member =
-                        serving_member(&local, set, position, WorkKind::Read).await?;
+                    let member = serving_member(&local, set, position, WorkKind::Read).await?;
                     work(member).await
                 }));
             }

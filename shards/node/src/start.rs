@@ -5,26 +5,27 @@
 //! two deployments are refused; a format that was cut short is done again whole.
 
 use crate::config::{DriveKind, LogLevel, NodeConfig, NodeDrive};
+use crate::drives::{
+    Found, drive_spec, identify, open_drive, open_new, random_id, segment_bytes_of, shard_of,
+    too_small,
+};
+use crate::look::{Look, look, may_be_made};
 use crate::node::{Layout, Node, Shared};
-use crate::peers::NodePeers;
 use crate::shard::{Message, ShardLocal};
 use crate::status::{DriveReport, DriveState};
-use engine_env::{DmaBuf, Drive, Env};
-use engine_format::{SUPERBLOCK_BYTES, Superblock};
-use engine_set::{Member, SetConfig};
-use engine_store::{DriveError, DriveUsage, FormatOptions, Store};
+use engine_format::Superblock;
+use engine_set::SetConfig;
+use engine_store::{DriveUsage, FormatOptions, Store};
 use engine_types::{DeploymentId, DriveId, Position, SetId};
 use shards_executor::PinnedThread;
 use shards_mailbox::Mailbox;
-use shards_uring::{DriveSpec, DriveStatistics, RealDrive, RealEnv, RuntimeConfig, ShardRuntime};
+use shards_uring::{DriveStatistics, RealDrive, RealEnv, RuntimeConfig, ShardRuntime};
 use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Messages a shard's mailbox holds; the last quarter is for fan-outs within sets.
 const MAILBOX_MESSAGES: usize = 16_384;
-/// Segments of a file of a directory drive.
-const FILE_SEGMENTS: u64 = 4;
 
 /// Why a node did not start. One clear sentence each.
 #[derive(Debug, thiserror::Error)]
@@ -37,16 +38,6 @@ pub enum StartError {
     Failed(String),
 }
 
-/// What was found on a drive.
-#[derive(Debug)]
-enum Found {
-    Empty,
-    Ours(Box<Superblock>),
-    Newer(String),
-    Locked(String),
-    Broken(String),
-}
-
 /// The threads of a node; they end when `stop` is called.
 pub struct Threads {
     node: Node,
@@ -54,8 +45,11 @@ pub struct Threads {
 }
 
 impl Threads {
-    /// Stops the shards and waits for their threads.
+    /// Stops the shards and waits for their threads; each takes checkpoints of its drives first,
+    /// so that the next start has little to replay.
     pub fn stop(self) {
+        // From here on drives fall silent because they are told to: no view must change for it.
+        self.node.shared.stopping.store(true, Ordering::Relaxed);
         for sender in &self.node.shared.senders {
             _ = sender.try_send_reserved(Message::Stop);
         }
@@ -83,9 +77,10 @@ pub async fn start(config: NodeConfig) -> Result<(Node, Threads), StartError> {
         }
     };
     let configs = set_configs(&config, &layout)?;
-    node.shared.layout.set((layout, configs)).map_err(|_| {
-        StartError::Failed("the node was started twice".to_owned())
-    })?;
+    node.shared
+        .layout
+        .set((layout, configs))
+        .map_err(|_| StartError::Failed("the node was started twice".to_owned()))?;
     open_all(&node, &config, &layout).await?;
     for set in (0..layout.set_count).map(SetId) {
         let shard = usize::from(set.0) % config.shards;
@@ -122,10 +117,11 @@ fn start_threads(config: &NodeConfig) -> Result<(Node, Vec<PinnedThread<()>>), S
                     ShardLocal::new(shard, env, shared, config).serve(receiver)
                 });
                 if let Err(error) = ran {
-                    log(LogLevel::Error, "a shard could not start", &[(
-                        "error",
-                        error.to_string(),
-                    )]);
+                    log(
+                        LogLevel::Error,
+                        "a shard could not start",
+                        &[("error", error.to_string())],
+                    );
                 }
             },
         );
@@ -136,51 +132,22 @@ fn start_threads(config: &NodeConfig) -> Result<(Node, Vec<PinnedThread<()>>), S
     Ok((Node { shared }, threads))
 }
 
-/// The shard of a drive: drives are dealt out in turn.
-fn shard_of(config: &NodeConfig, index: usize) -> usize {
-    index % config.shards
-}
-
-pub(crate) fn drive_spec(config: &NodeConfig, drive: &NodeDrive) -> DriveSpec {
-    let segment_bytes = segment_bytes_for(config, drive);
-    let mut spec = match drive.kind {
-        DriveKind::Directory => {
-            let file_bytes = existing_file_bytes(drive).unwrap_or(segment_bytes * FILE_SEGMENTS);
-            DriveSpec::directory(&drive.path, file_bytes, drive.capacity_bytes)
-        }
-        DriveKind::File => DriveSpec::file(&drive.path, drive.capacity_bytes),
-        DriveKind::Device => DriveSpec::device(&drive.path),
-    };
-    spec.deadline_us = config.drive_deadline_us;
-    spec
-}
-
-/// The length all data files of a directory drive have: that of the first.
-fn existing_file_bytes(drive: &NodeDrive) -> Option<u64> {
-    let first = drive.path.join("basalt-000000.data");
-    Some(std::fs::metadata(first).ok()?.len()).filter(|bytes| *bytes > 0)
-}
-
-/// Bytes of a segment of a new drive.
-pub(crate) fn segment_bytes_for(config: &NodeConfig, drive: &NodeDrive) -> u64 {
-    const GIB: u64 = 1 << 30;
-    config.segment_bytes.unwrap_or(match drive.capacity_bytes {
-        0..4_294_967_296 => 4 << 20,
-        capacity if capacity < 64 * GIB => 16 << 20,
-        capacity if capacity < 1024 * GIB => 64 << 20,
-        _ => 256 << 20,
-    })
-}
-
 async fn probe(
     node: &Node,
     config: &NodeConfig,
     index: usize,
     drive: &NodeDrive,
 ) -> Result<Found, StartError> {
+    match look(drive) {
+        // Opening would make its first file, and this may be the lost member of a set.
+        Look::Blank if drive.kind == DriveKind::Directory => return Ok(Found::Empty),
+        Look::Absent(_) if may_be_made(drive) => return Ok(Found::Empty),
+        Look::Absent(text) | Look::Strange(text) => return Ok(Found::Broken(text)),
+        Look::Blank | Look::Used => {}
+    }
     let spec = drive_spec(config, drive);
     let found = node
-        .run(shard_of(config, index), move |local| async move {
+        .run(shard_of(config.shards, index), move |local| async move {
             let opened = RealDrive::open(&local.env, spec).await;
             match opened {
                 Err(error @ shards_uring::OpenError::Locked { .. }) => {
@@ -199,34 +166,6 @@ async fn probe(
     match found {
         Found::Locked(text) | Found::Newer(text) => Err(StartError::Refused(text)),
         found => Ok(found),
-    }
-}
-
-/// Finds the superblock, whatever the drive's segment size.
-async fn identify(drive: &RealDrive) -> Found {
-    let mut sizes: Vec<u64> = (16..=30).map(|shift| 1 << shift).collect();
-    if let Ok(bytes) = drive.read(0, DmaBuf::zeroed(SUPERBLOCK_BYTES)).await
-        && let Ok(superblock) = Superblock::decode(&bytes)
-    {
-        sizes.insert(0, superblock.segment_bytes);
-    }
-    let mut broken = None;
-    for size in sizes {
-        if size > drive.prepared_bytes() {
-            continue;
-        }
-        match Store::<RealEnv>::read_superblock(drive, size).await {
-            Ok(superblock) => return Found::Ours(Box::new(superblock)),
-            Err(DriveError::NotFormatted) => {}
-            Err(DriveError::Format(error @ engine_format::FormatError::Version { .. })) => {
-                return Found::Newer(format!("{}: {error}", drive.path().display()));
-            }
-            Err(error) => broken = Some(error),
-        }
-    }
-    match broken {
-        Some(error) => Found::Broken(format!("{}: {error}", drive.path().display())),
-        None => Found::Empty,
     }
 }
 
@@ -305,19 +244,8 @@ fn new_layout(config: &NodeConfig) -> Result<Layout, StartError> {
     let default = engine_placement::default_parity(pool.set_size);
     let parity = config.parity.map_or(default, usize::from);
     engine_placement::check_parity(pool.set_size, parity).map_err(|error| refused(&error))?;
-    let small = config.drives.iter().find(|drive| {
-        drive.capacity_bytes > 0
-            && drive.capacity_bytes / segment_bytes_for(config, drive)
-                < u64::from(engine_store::SEGMENTS_MIN)
-    });
-    if let Some(drive) = small {
-        return Err(StartError::Refused(format!(
-            "{} is too small: {} bytes hold fewer than {} segments of {} bytes",
-            drive.path.display(),
-            drive.capacity_bytes,
-            engine_store::SEGMENTS_MIN,
-            segment_bytes_for(config, drive)
-        )));
+    if let Some(text) = config.drives.iter().find_map(|drive| too_small(config, drive)) {
+        return Err(StartError::Refused(text));
     }
     let narrow = |number: usize| u8::try_from(number).unwrap_or(u8::MAX);
     Ok(Layout {
@@ -342,13 +270,6 @@ fn set_configs(config: &NodeConfig, layout: &Layout) -> Result<Vec<SetConfig>, S
         .collect()
 }
 
-fn random_id(env: &RealEnv) -> [u8; 16] {
-    let mut id = [0; 16];
-    id[..8].copy_from_slice(&env.random_u64().to_le_bytes());
-    id[8..].copy_from_slice(&env.random_u64().to_le_bytes());
-    id
-}
-
 /// Formats all drives of a new pool.
 async fn format_all(
     node: &Node,
@@ -361,10 +282,11 @@ async fn format_all(
     for (index, drive) in config.drives.iter().enumerate() {
         let set = index / usize::from(layout.set_size);
         let position = index % usize::from(layout.set_size);
-        let segment_bytes = segment_bytes_for(config, drive);
         let layout = *layout;
         let formatted = node
-            .run(shard_of(config, index), move |local| async move {
+            .run(shard_of(config.shards, index), move |local| async move {
+                let drive = open_new(&local, index).await.map_err(|error| error.to_string())?;
+                let given = &local.config.drives[index];
                 let options = FormatOptions {
                     drive: DriveId(random_id(&local.env)),
                     deployment,
@@ -373,12 +295,11 @@ async fn format_all(
                     set_size: layout.set_size,
                     set_count: layout.set_count,
                     parity: layout.parity,
-                    segment_bytes,
+                    segment_bytes: segment_bytes_of(&local.config, given, &drive),
                     rebuilding: false,
                 };
-                let drive = local.drives.borrow().get(&index).cloned();
-                let Some(drive) = drive else { return Err(DriveError::Failed) };
-                Store::<RealEnv>::format(&drive, &options).await
+                let formatted = Store::<RealEnv>::format(&drive, &options).await;
+                formatted.map_err(|error| error.to_string())
             })
             .await
             .map_err(lost)?;
@@ -392,15 +313,13 @@ async fn format_all(
 /// Opens every drive that belongs to the deployment, and reports the others as missing.
 async fn open_all(node: &Node, config: &NodeConfig, layout: &Layout) -> Result<(), StartError> {
     let mut seats: Vec<(SetId, Position)> = (0..layout.set_count)
-        .flat_map(|set| {
-            (0..layout.set_size).map(move |position| (SetId(set), Position(position)))
-        })
+        .flat_map(|set| (0..layout.set_size).map(move |position| (SetId(set), Position(position))))
         .collect();
     let mut absent = Vec::new();
     for (index, drive) in config.drives.iter().enumerate() {
-        let shard = shard_of(config, index);
+        let shard = shard_of(config.shards, index);
         let opened = node
-            .run(shard, move |local| async move { open_drive(&local, index).await })
+            .run(shard, move |local| async move { open_drive(&local, index, None).await })
             .await
             .map_err(|_| StartError::Failed("a shard stopped at its start".to_owned()))?;
         match opened {
@@ -414,15 +333,15 @@ async fn open_all(node: &Node, config: &NodeConfig, layout: &Layout) -> Result<(
     }
     for ((index, error), seat) in absent.into_iter().zip(seats) {
         let drive = &config.drives[index];
-        node.shared.route(seat.0, seat.1, shard_of(config, index));
+        node.shared.route(seat.0, seat.1, shard_of(config.shards, index));
         let mut report = new_report(drive, seat, DriveState::Missing, String::new());
         report.advice = advice_for_missing(&error);
         let path = drive.path.display().to_string();
-        (config.log)(LogLevel::Error, "a drive is missing", &[
-            ("drive", path),
-            ("error", error),
-            ("do", report.advice.clone()),
-        ]);
+        (config.log)(
+            LogLevel::Error,
+            "a drive is missing",
+            &[("drive", path), ("error", error), ("do", report.advice.clone())],
+        );
         node.shared.add_report(index, report);
     }
     Ok(())
@@ -448,50 +367,4 @@ fn new_report(
         usage: DriveUsage::default(),
         io: DriveStatistics::default(),
     }
-}
-
-/// Opens a drive of the deployment on this shard and makes its member.
-pub(crate) async fn open_drive(
-    local: &Rc<ShardLocal>,
-    index: usize,
-) -> Result<(SetId, Position, String), String> {
-    let drive = local.drives.borrow().get(&index).cloned();
-    let drive = match drive {
-        Some(drive) => drive,
-        None => {
-            let spec = drive_spec(&local.config, &local.config.drives[index]);
-            let opened = RealDrive::open(&local.env, spec).await.map_err(|e| e.to_string())?;
-            local.drives.borrow_mut().insert(index, opened.clone());
-            opened
-        }
-    };
-    let found = match identify(&drive).await {
-        Found::Ours(superblock) => *superblock,
-        Found::Empty => return Err("the drive is empty".to_owned()),
-        Found::Newer(text) | Found::Locked(text) | Found::Broken(text) => return Err(text),
-    };
-    let deployment = local.shared.layout.get().map(|(layout, _)| layout.deployment);
-    if deployment.is_some_and(|known| known != found.deployment) {
-        return Err(format!("the drive belongs to deployment {}", found.deployment));
-    }
-    let opened = Store::open(
-        local.env.clone(),
-        drive,
-        found.segment_bytes,
-        local.config.store,
-    )
-    .await;
-    let (store, recovery) = opened.map_err(|error| error.to_string())?;
-    let config = local.shared.config(found.set).map_err(|error| error.to_string())?;
-    let peers = NodePeers { local: Rc::clone(local), set: found.set };
-    let path = local.config.drives[index].path.display().to_string();
-    (local.config.log)(LogLevel::Info, "drive recovered", &[
-        ("drive", path),
-        ("uuid", found.drive.to_string()),
-        ("batches", recovery.batches.to_string()),
-        ("records", recovery.records.to_string()),
-    ]);
-    local.join(found.set, Member::new(local.env.clone(), store, peers, config));
-    local.shared.route(found.set, found.position, local.shard);
-    Ok((found.set, found.position, found.drive.to_string()))
 }

@@ -64,3 +64,41 @@ pub struct NodeReport {
     /// Changes of view since the start.
     pub view_changes: u64,
 }
+
+impl NodeReport {
+    /// How many drives are in a state.
+    #[must_use]
+    pub fn count(&self, state: DriveState) -> usize {
+        self.drives.iter().filter(|drive| drive.state == state).count()
+    }
+
+    /// Drives that do not serve, in whatever state.
+    #[must_use]
+    pub fn drives_out(&self) -> usize {
+        self.drives.len() - self.count(DriveState::InSync)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drives_are_counted_by_state() {
+        let drive = |state| DriveReport {
+            path: PathBuf::from("/d"),
+            uuid: String::new(),
+            set: SetId(0),
+            position: Position(0),
+            state,
+            advice: String::new(),
+            usage: DriveUsage::default(),
+            io: DriveStatistics::default(),
+        };
+        let states = [DriveState::InSync, DriveState::Failed, DriveState::InSync];
+        let report = NodeReport { drives: states.map(drive).to_vec(), ..NodeReport::default() };
+        assert_eq!(report.count(DriveState::InSync), 2);
+        assert_eq!(report.count(DriveState::Missing), 0);
+        assert_eq!(report.drives_out(), 1);
+    }
+}

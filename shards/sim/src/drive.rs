@@ -3,8 +3,9 @@
 //! Faults and why the engine must survive them: any subset of the 512-byte sectors of writes not
 //! flushed survives a power loss (drives cache and reorder); I/O takes any time and completes in
 //! any order; every I/O may fail for good from some moment on (a dying drive); bytes may flip
-//! (rot); a flush may lie (then the drive counts as rolled back, rule 8). A flush that was answered
-//! keeps what completed before it, unless the drive lies.
+//! (rot); a flush may lie (then the drive counts as rolled back, rule 8); the host may have no
+//! space to grow the drive. A flush that was answered keeps what completed before it, unless the
+//! drive lies.
 
 use crate::random::Random;
 use crate::world::World;
@@ -38,6 +39,7 @@ struct Media {
     failed: bool,
     stalled: bool,
     lying: bool,
+    host_full: bool,
     opening: u64,
     /// I/Os submitted since it was made.
     io_count: u64,
@@ -67,15 +69,18 @@ impl SimMedia {
             failed: false,
             stalled: false,
             lying: false,
+            host_full: false,
             opening: 0,
             io_count: 0,
         })))
     }
 
-    /// Opens the drive; whatever an earlier opening still has in flight is void.
+    /// Opens the drive.
     #[must_use]
     pub fn open(&self, world: &World) -> SimDrive {
         let mut media = self.0.borrow_mut();
+        // Whoever opens a drive anew waits for what an earlier opening still has at the device.
+        media.end_in_flight();
         media.opening += 1;
         SimDrive { media: self.clone(), world: world.clone(), opening: media.opening }
     }
@@ -90,13 +95,7 @@ impl SimMedia {
     pub fn kill(&self) {
         let mut media = self.0.borrow_mut();
         media.opening += 1;
-        let late: Vec<_> = std::mem::take(&mut media.in_flight).into_iter().collect();
-        for (number, (offset, bytes)) in late {
-            // A submitted write may or may not have reached the drive.
-            if media.random.one_in(2) {
-                media.complete(number, offset, bytes);
-            }
-        }
+        media.end_in_flight();
     }
 
     /// Power loss: of every sector not flushed, the old or the new bytes are left.
@@ -133,6 +132,11 @@ impl SimMedia {
     /// From now on flushes are answered and keep nothing.
     pub fn set_lying(&self, lying: bool) {
         self.0.borrow_mut().lying = lying;
+    }
+
+    /// From now on the host refuses to grow the drive (true) or has space again (false).
+    pub fn set_host_full(&self, host_full: bool) {
+        self.0.borrow_mut().host_full = host_full;
     }
 
     /// How long an I/O may take.
@@ -176,6 +180,29 @@ impl SimMedia {
         media.failed = false;
         media.stalled = false;
         media.lying = false;
+        media.host_full = false;
+    }
+
+    /// What stands at `offset_bytes` from now on; for rot at a known place.
+    pub fn overwrite(&self, offset_bytes: u64, bytes: &[u8]) {
+        let mut media = self.0.borrow_mut();
+        let media = &mut *media;
+        write_into(&mut media.durable, offset_bytes, bytes);
+        write_into(&mut media.current, offset_bytes, bytes);
+    }
+
+    /// What stands at `offset_bytes` on the drive when its power is gone.
+    #[must_use]
+    pub fn contents(&self, offset_bytes: u64, len: usize) -> Vec<u8> {
+        let media = self.0.borrow();
+        let mut bytes = vec![0; len];
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            let at = offset_bytes + index as u64;
+            if let Some(page) = media.durable.get(&(at / BLOCK_BYTES as u64)) {
+                *byte = page[(at % BLOCK_BYTES as u64) as usize];
+            }
+        }
+        bytes
     }
 }
 
@@ -197,6 +224,15 @@ impl Media {
     fn complete(&mut self, number: u64, offset: u64, bytes: Rc<DmaBuf>) {
         write_into(&mut self.current, offset, &bytes);
         self.volatile.push((number, offset, bytes));
+    }
+
+    /// A submitted write may or may not have reached the drive.
+    fn end_in_flight(&mut self) {
+        for (number, (offset, bytes)) in std::mem::take(&mut self.in_flight) {
+            if self.random.one_in(2) {
+                self.complete(number, offset, bytes);
+            }
+        }
     }
 
     /// What a read sees goes back to what is durable.
@@ -228,11 +264,7 @@ impl Media {
 
 impl SimDrive {
     /// Waits some time; gives the error the I/O ends with, if any.
-    async fn delay(
-        media: SimMedia,
-        world: World,
-        opening: u64,
-    ) -> Result<(), IoError> {
+    async fn delay(media: SimMedia, world: World, opening: u64) -> Result<(), IoError> {
         let (delay_us, stalled) = {
             let mut inner = media.0.borrow_mut();
             inner.io_count += 1;
@@ -267,6 +299,9 @@ impl Drive for SimDrive {
             Self::delay(media.clone(), world, opening).await?;
             let mut inner = media.0.borrow_mut();
             let end = end_bytes.min(inner.capacity_bytes);
+            if inner.host_full && end > inner.prepared_bytes {
+                return Err(IoError::NoSpace);
+            }
             inner.prepared_bytes = inner.prepared_bytes.max(end);
             Ok(())
         }
@@ -300,8 +335,10 @@ impl Drive for SimDrive {
     ) -> impl Future<Output = Result<(), IoError>> + use<> {
         buffer.set_len_to_capacity();
         check(offset_bytes, buffer.len(), &self.media);
+        // A drive pulled out from under its process takes nothing, wherever it is written.
+        let is_open = self.media.0.borrow().opening == self.opening;
         assert!(
-            offset_bytes + buffer.len() as u64 <= self.prepared_bytes(),
+            !is_open || offset_bytes + buffer.len() as u64 <= self.prepared_bytes(),
             "writes stay within what is prepared"
         );
         let (media, world, opening) = (self.media.clone(), self.world.clone(), self.opening);
@@ -340,8 +377,7 @@ impl Drive for SimDrive {
             Self::delay(media.clone(), world, opening).await?;
             let mut inner = media.0.borrow_mut();
             if newest.is_some() {
-                let count =
-                    inner.volatile.iter().take_while(|(n, ..)| covered.contains(n)).count();
+                let count = inner.volatile.iter().take_while(|(n, ..)| covered.contains(n)).count();
                 inner.flush_through(count);
             }
             Ok(())
@@ -350,7 +386,8 @@ impl Drive for SimDrive {
 }
 
 fn check(offset_bytes: u64, len: usize, media: &SimMedia) {
-    let aligned = offset_bytes.is_multiple_of(BLOCK_BYTES as u64) && len.is_multiple_of(BLOCK_BYTES);
+    let aligned =
+        offset_bytes.is_multiple_of(BLOCK_BYTES as u64) && len.is_multiple_of(BLOCK_BYTES);
     assert!(aligned, "offset {offset_bytes} and length {len} are whole blocks");
     assert!(
         offset_bytes + len as u64 <= media.0.borrow().capacity_bytes,

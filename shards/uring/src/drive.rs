@@ -130,7 +130,7 @@ impl RealDrive {
     /// # Errors
     /// Why it is buffered.
     pub fn direct(&self) -> Result<(), &str> {
-        self.inner.direct.as_ref().map(|()| ()).map_err(String::as_str)
+        self.inner.direct.as_ref().copied().map_err(String::as_str)
     }
 
     /// Whether an operation missed its deadline: every further one fails then.

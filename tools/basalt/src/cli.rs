@@ -36,6 +36,12 @@ pub enum Command {
     Doctor(DoctorArguments),
     /// Show the drives of a running server
     Status(StatusArguments),
+    /// Change the drives of a running server of this machine
+    Storage {
+        /// What to do.
+        #[command(subcommand)]
+        command: StorageCommand,
+    },
 }
 
 /// `basalt server`.
@@ -167,6 +173,41 @@ pub struct StatusArguments {
     pub json: bool,
 }
 
+/// `basalt storage`.
+#[derive(Debug, Subcommand)]
+pub enum StorageCommand {
+    /// Change a drive
+    Drive {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: DriveCommand,
+    },
+}
+
+/// `basalt storage drive`.
+#[derive(Debug, Subcommand)]
+pub enum DriveCommand {
+    /// Format an empty drive in the place of one that is gone, and rebuild it from the others
+    #[command(after_help = exit::HELP)]
+    Replace(ReplaceArguments),
+}
+
+/// `basalt storage drive replace`.
+#[derive(Debug, Args)]
+pub struct ReplaceArguments {
+    /// Server to ask; it must be on this machine [default: BASALT_ENDPOINT, then
+    /// http://127.0.0.1:9000]
+    #[arg(long, value_name = "URL")]
+    pub endpoint: Option<String>,
+    /// Take the keys of a server that was started with --dev DIR [default: BASALT_ROOT_USER and
+    /// BASALT_ROOT_PASSWORD]
+    #[arg(long, value_name = "DIR")]
+    pub dev: Option<PathBuf>,
+    /// The drive, as the server was given it
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,6 +225,22 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_replacement_needs_a_path() {
+        let line = ["basalt", "storage", "drive", "replace", "--endpoint", "http://e", "/srv/d3"];
+        match Cli::try_parse_from(line).unwrap().command {
+            Command::Storage {
+                command: StorageCommand::Drive { command: DriveCommand::Replace(arguments) },
+            } => {
+                assert_eq!(arguments.endpoint.as_deref(), Some("http://e"));
+                assert_eq!(arguments.path, PathBuf::from("/srv/d3"));
+                assert_eq!(arguments.dev, None);
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(Cli::try_parse_from(&line[..4]).is_err());
     }
 
     #[test]

@@ -1,5 +1,9 @@
-//! A GET over plain HTTP/1.1 on a blocking socket: all that the client commands need.
+//! GET and POST over plain HTTP/1.1 on a blocking socket: all that the client commands need.
+//!
+//! Invariant: credentials go to loopback addresses only, because nothing here is encrypted.
 
+use crate::secret::Secret;
+use gateway_core::encoding::base64;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
@@ -54,31 +58,91 @@ fn authority(endpoint: &str) -> Option<(&str, u16)> {
     (!host.is_empty()).then_some((host, port))
 }
 
+/// A POST of JSON with credentials.
+#[derive(Debug, Clone, Copy)]
+pub struct Post<'a> {
+    /// Where to.
+    pub path: &'a str,
+    /// The user.
+    pub user: &'a str,
+    /// The user's password.
+    pub password: &'a Secret,
+    /// JSON.
+    pub body: &'a str,
+    /// How long the answer may take.
+    pub timeout: Duration,
+}
+
+/// Which addresses may be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    Any,
+    Loopback,
+}
+
 /// Asks for `path` at the endpoint.
 pub fn get(endpoint: &str, path: &str) -> Result<Answer, HttpError> {
+    exchange(endpoint, (Reach::Any, TIMEOUT), |host| {
+        format!("GET {path} HTTP/1.1\r\n{}\r\n", common_headers(host))
+    })
+}
+
+/// Posts to the endpoint, which must be an address of this machine's loopback.
+pub fn post(endpoint: &str, post: &Post<'_>) -> Result<Answer, HttpError> {
+    exchange(endpoint, (Reach::Loopback, post.timeout), |host| {
+        let token = base64(format!("{}:{}", post.user, post.password.expose()).as_bytes());
+        format!(
+            "POST {} HTTP/1.1\r\n{}Authorization: Basic {token}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{}",
+            post.path,
+            common_headers(host),
+            post.body.len(),
+            post.body
+        )
+    })
+}
+
+fn common_headers(host: &str) -> String {
+    format!(
+        "Host: {host}\r\nUser-Agent: basalt/{}\r\nAccept: application/json\r\n\
+         Connection: close\r\n",
+        crate::version::VERSION
+    )
+}
+
+/// Sends what `request` makes of the host's name, and reads the answer.
+fn exchange(
+    endpoint: &str,
+    (reach, timeout): (Reach, Duration),
+    request: impl FnOnce(&str) -> String,
+) -> Result<Answer, HttpError> {
     let (host, port) =
         authority(endpoint).ok_or_else(|| HttpError::Endpoint(endpoint.to_owned()))?;
     let unreachable =
         |source: io::Error| HttpError::Unreachable { endpoint: endpoint.to_owned(), source };
-    let mut stream = connect(host, port).map_err(unreachable)?;
+    let mut stream = connect(host, port, reach).map_err(unreachable)?;
+    stream.set_read_timeout(Some(timeout)).map_err(unreachable)?;
     let shown = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: {shown}:{port}\r\nUser-Agent: basalt/{}\r\n\
-         Accept: application/json\r\nConnection: close\r\n\r\n",
-        crate::version::VERSION
-    );
+    let request = request(&format!("{shown}:{port}"));
     stream.write_all(request.as_bytes()).map_err(unreachable)?;
     let mut bytes = Vec::new();
     stream.take(ANSWER_BYTES).read_to_end(&mut bytes).map_err(unreachable)?;
     parse(&bytes).ok_or_else(|| HttpError::NotHttp(endpoint.to_owned()))
 }
 
-fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
-    let mut last = io::Error::other("the name has no address");
+fn connect(host: &str, port: u16, reach: Reach) -> io::Result<TcpStream> {
+    let mut last = match reach {
+        Reach::Any => io::Error::other("the name has no address"),
+        Reach::Loopback => io::Error::other(
+            "it is not on this machine's loopback, and credentials go nowhere else",
+        ),
+    };
     for address in (host, port).to_socket_addrs()? {
+        if reach == Reach::Loopback && !address.ip().to_canonical().is_loopback() {
+            continue;
+        }
         match TcpStream::connect_timeout(&address, TIMEOUT) {
             Ok(stream) => {
-                stream.set_read_timeout(Some(TIMEOUT))?;
                 stream.set_write_timeout(Some(TIMEOUT))?;
                 return Ok(stream);
             }
@@ -182,8 +246,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn asks_a_real_socket() {
+    /// Answers one connection with 404 and `x`; gives what was asked.
+    fn serve_once() -> (String, std::thread::JoinHandle<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let serve = move || {
@@ -193,11 +257,35 @@ mod tests {
             stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 1\r\n\r\nx").unwrap();
             String::from_utf8_lossy(&request[..length]).into_owned()
         };
-        let server = std::thread::Builder::new().spawn(serve).unwrap();
+        (endpoint, std::thread::Builder::new().spawn(serve).unwrap())
+    }
+
+    #[test]
+    fn asks_a_real_socket() {
+        let (endpoint, server) = serve_once();
         let answer = get(&endpoint, "/-/status").unwrap();
         assert_eq!(answer, Answer { status: 404, body: b"x".to_vec() });
         let request = server.join().unwrap();
         assert!(request.starts_with("GET /-/status HTTP/1.1\r\nHost: 127.0.0.1:"), "{request}");
+        assert!(request.ends_with("Connection: close\r\n\r\n"), "{request}");
         assert!(matches!(get(&endpoint, "/"), Err(HttpError::Unreachable { .. })));
+    }
+
+    #[test]
+    fn posts_credentials_to_the_loopback_only() {
+        let password = Secret::new("hunter2-hunter2".to_owned());
+        let sent =
+            Post { path: "/x", user: "admin", password: &password, body: "{}", timeout: TIMEOUT };
+        let (endpoint, server) = serve_once();
+        assert_eq!(post(&endpoint, &sent).unwrap().status, 404);
+        let request = server.join().unwrap();
+        assert!(request.starts_with("POST /x HTTP/1.1\r\nHost: 127.0.0.1:"), "{request}");
+        // `printf admin:hunter2-hunter2 | base64`
+        let header = "\r\nAuthorization: Basic YWRtaW46aHVudGVyMi1odW50ZXIy\r\n";
+        assert!(request.contains(header), "{request}");
+        assert!(request.ends_with("\r\nContent-Length: 2\r\n\r\n{}"), "{request}");
+        let refused = post("http://192.0.2.1:9", &sent).unwrap_err().to_string();
+        assert!(refused.contains("loopback"), "{refused}");
+        assert!(!format!("{sent:?}").contains("hunter2"), "Debug shows the secret");
     }
 }

@@ -16,6 +16,7 @@ pub mod secret;
 pub mod server;
 pub mod signals;
 pub mod status;
+pub mod storage;
 pub mod sys;
 #[cfg(test)]
 mod testing;
@@ -32,6 +33,7 @@ pub fn main() -> ExitCode {
         Command::Config { command } => config::command::command(&command),
         Command::Doctor(arguments) => doctor::command(&arguments),
         Command::Status(arguments) => status::command(&arguments),
+        Command::Storage { command } => storage::command(&command),
     };
     ExitCode::from(code)
 }

@@ -177,7 +177,8 @@ impl Process {
             Err(_) => return Ok(None),
         };
         let etag = found.record.etag;
-        let generation = generation_of(etag.md5).ok_or_else(|| format!("key {key}: no ETag of ours"))?;
+        let generation =
+            generation_of(etag.md5).ok_or_else(|| format!("key {key}: no ETag of ours"))?;
         let (content, parts) = {
             let model = self.site.model.borrow();
             (model.content(generation), model.parts_of(generation))

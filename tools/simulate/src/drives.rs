@@ -234,7 +234,13 @@ impl Drives {
         }
     }
 
-    /// Every drive is plugged in and works.
+    /// Whether every drive is plugged in, works and does not rot; what it holds may be old.
+    pub fn are_back(&self) -> bool {
+        let is_fine = |position: Position| self.health(position) == Health::Fine;
+        self.rotten().is_empty() && self.all().iter().all(is_fine)
+    }
+
+    /// Every drive is plugged in and works from now on.
     pub fn restore_all(&self) {
         for position in self.all().iter() {
             if self.health(position) != Health::Fine {
@@ -247,7 +253,11 @@ impl Drives {
     pub fn crash(&self, random: &mut Random, power_cut: bool) {
         for position in self.all().iter() {
             let media = self.media(position);
-            if power_cut && !random.one_in(4) { media.lose_power() } else { media.kill() }
+            if power_cut && !random.one_in(4) {
+                media.lose_power()
+            } else {
+                media.kill()
+            }
             // A restart opens every drive.
             self.opened(position);
         }

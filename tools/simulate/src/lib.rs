@@ -14,6 +14,7 @@ mod multipart;
 pub mod options;
 pub mod peers;
 mod process;
+mod progress;
 mod replicas;
 pub mod set_world;
 mod supervisor;

@@ -59,9 +59,9 @@ impl Process {
             }
         }
         // Another view may have come between two pages.
-        let still = self.installed().is_some_and(|now: std::rc::Rc<Installed>| {
-            now.view.epoch.0 == listing.epoch
-        });
+        let still = self
+            .installed()
+            .is_some_and(|now: std::rc::Rc<Installed>| now.view.epoch.0 == listing.epoch);
         Ok(still.then_some(listing))
     }
 
@@ -141,10 +141,7 @@ impl Listing {
 }
 
 /// Where the page after this one begins; `None` where there is nothing behind it.
-fn next_start(
-    query: &SetListQuery,
-    entries: &[SetListEntry],
-) -> Result<Option<Vec<u8>>, String> {
+fn next_start(query: &SetListQuery, entries: &[SetListEntry]) -> Result<Option<Vec<u8>>, String> {
     let rises = entries.windows(2).all(|pair| pair[0].sort_key() < pair[1].sort_key());
     let first = entries.first().map_or(&[][..], SetListEntry::sort_key);
     if !rises || (!entries.is_empty() && first < query.start.as_slice()) {

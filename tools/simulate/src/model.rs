@@ -167,7 +167,7 @@ impl Model {
             history.maybe.retain(undecided);
         } else {
             return Err(format!(
-                "key {key} holds {found:?} under view {epoch}; acknowledged {known:?}, possible {:?}",
+                "key {key} holds {found:?} under view {epoch}; acknowledged {known:?}, maybe {:?}",
                 history.maybe
             ));
         }

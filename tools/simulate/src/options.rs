@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn shapes_are_read_and_checked() {
-        assert_eq!("8+4".parse(), Ok(Shape { data: 8, parity: 4 }));
+        assert_eq!("8+4".parse::<Shape>(), Ok(Shape { data: 8, parity: 4 }));
         for wrong in ["", "4", "4+", "0+2", "200+2", "a+b"] {
             assert!(wrong.parse::<Shape>().is_err(), "{wrong}");
         }

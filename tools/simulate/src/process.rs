@@ -42,6 +42,11 @@ impl Verdict {
         }
     }
 
+    /// Whether something is wrong.
+    pub fn is_wrong(&self) -> bool {
+        self.0.borrow().is_some()
+    }
+
     /// The first thing found wrong.
     pub fn get(&self) -> Result<(), String> {
         self.0.borrow().clone().map_or(Ok(()), Err)

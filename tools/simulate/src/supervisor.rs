@@ -43,7 +43,12 @@ impl Status {
     pub fn is_whole(&self, all: PositionSet) -> bool {
         self.installed.borrow().as_ref().is_some_and(|installed| {
             installed.writable && installed.active == all && installed.view.in_sync == all
-        })
+        }) && !self.forced.get()
+    }
+
+    /// Has the view changed once more, so that everything in doubt is decided.
+    pub fn force_change(&self) {
+        self.forced.set(true);
     }
 
     fn is_active(&self, position: Position) -> bool {
@@ -162,6 +167,7 @@ impl Process {
     async fn change(&self, coordinator: &Coordinator<SimPeers>) -> PositionSet {
         self.status.forced.set(false);
         self.status.trouble.set(false);
+        *self.status.installed.borrow_mut() = None;
         let outcome = coordinator.change_view(PositionSet::EMPTY).await;
         self.note_change(outcome)
     }

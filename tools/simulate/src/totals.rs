@@ -47,6 +47,15 @@ pub struct Totals {
     pub steps: u64,
 }
 
+/// What a seed came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SeedReport {
+    /// What it did.
+    pub totals: Totals,
+    /// The same for the same seed, options and commit.
+    pub trace: u64,
+}
+
 impl Totals {
     /// Adds what another run did.
     pub fn add(&mut self, other: &Self) {

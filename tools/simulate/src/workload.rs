@@ -35,7 +35,9 @@ impl Process {
     }
 
     async fn pause(&self, random: &mut Random) {
-        self.env.sleep_us(1 + random.below(self.site.swarm.pause_us)).await;
+        // Clients that get nothing but refusals wait longer.
+        let extra_us = if self.installed().is_some() { 0 } else { 3000 };
+        self.env.sleep_us(1 + extra_us + random.below(self.site.swarm.pause_us)).await;
     }
 
     async fn write_on(self: Rc<Self>, writer: u64, mut random: Random) {
@@ -123,7 +125,7 @@ impl Process {
                 (generation, Random::new(random.next(), "racer"))
             })
             .collect();
-        let puts = racers.into_iter().map(|(generation, mut random)| async move {
+        let puts = racers.into_iter().map(move |(generation, mut random)| async move {
             self.put(key, generation, Condition::Absent, &mut random).await
         });
         let outcomes = join_all(puts).await;

@@ -97,15 +97,13 @@ fn version_2_goes_on_with_its_token() {
 }
 
 #[test]
-fn tokens_that_are_none_are_refused_and_an_empty_one_starts_anew() {
+fn tokens_that_are_none_are_refused() {
     let fixture = with_keys(&["a"]);
     let request = |token: &str| ListObjectsV2 { continuation_token: text(token), ..v2() };
-    for token in ["a", "YQ==", "AQ=="] {
+    for token in ["", "a", "YQ==", "AQ=="] {
         let code = code_of(fixture.gateway.list_objects_v2(request(token)));
         assert_eq!(code, ErrorCode::InvalidArgument, "{token}");
     }
-    let page = list_v2(&fixture, request(""));
-    assert_eq!((keys(&page.objects).len(), page.continuation_token), (1, text("")));
 }
 
 #[test]

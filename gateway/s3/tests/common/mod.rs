@@ -128,7 +128,7 @@ impl Signer {
         let hash = hex(&Sha256::digest(canonical.as_bytes()));
         let date = iso(self.seconds);
         let text = format!("AWS4-HMAC-SHA256\n{date}\n{}\n{hash}", self.scope());
-        let mut key = hmac(format!("AWS4{}", self.secret).as_bytes(), date[..8].as_bytes());
+        let mut key = hmac(format!("AWS4{}", self.secret).as_bytes(), &date.as_bytes()[..8]);
         for part in [self.region, "s3", "aws4_request"] {
             key = hmac(&key, part.as_bytes());
         }

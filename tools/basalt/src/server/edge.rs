@@ -1,19 +1,23 @@
 //! One gateway thread: S3 over HTTP in front of the node's shards.
 
+pub mod metrics;
+
 use super::ServerOptions;
 use super::view::NodeView;
 use crate::logging;
 use crate::signals::Shutdown;
 use gateway_core::shards::ShardStore;
+use gateway_core::shards::budget::MemoryBudget;
 use gateway_core::{Gateway, GatewayConfig, Owner};
 use gateway_http::{Handler, HttpConfig, Listening};
-use gateway_s3::{EdgeConfig, EdgeService, Peer, RootCredential};
+use gateway_s3::{Domains, EdgeConfig, EdgeService, Peer, RootCredential};
 use http::{Request, Response};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
+use metrics::{Counted, InWork, OperationClass, RequestMetrics};
 use shards_node::{Control, Node};
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 /// What a gateway thread is made of.
 pub struct EdgeParts {
@@ -23,6 +27,10 @@ pub struct EdgeParts {
     pub control: Control,
     /// The options.
     pub options: ServerOptions,
+    /// The memory for bodies, of all gateways.
+    pub budget: MemoryBudget,
+    /// What is counted, over all gateways.
+    pub metrics: Arc<RequestMetrics>,
     /// Who may sign.
     pub credential: RootCredential,
     /// Where to listen.
@@ -35,15 +43,37 @@ pub struct EdgeParts {
 
 struct S3Handler {
     edge: EdgeService,
+    node: Node,
+    options: ServerOptions,
+    metrics: Arc<RequestMetrics>,
+    /// `None` without any: hosts need not be looked at.
+    domains: Option<Domains>,
 }
 
 impl Handler for S3Handler {
-    type Body = s3s::Body;
+    type Body = Counted<s3s::Body>;
 
-    async fn call(&self, peer: SocketAddr, request: Request<Incoming>) -> Response<s3s::Body> {
-        let mut request = request.map(s3s::Body::from);
+    async fn call(&self, peer: SocketAddr, request: Request<Incoming>) -> Response<Self::Body> {
+        if super::admin::is_admin(&request) {
+            let answer = super::admin::answer(request, peer, &self.node, &self.options).await;
+            return answer.map(|body| Counted::sent(body, &self.metrics));
+        }
+        let started_us = shards_executor::now_us();
+        let in_work = InWork::begin(&self.metrics);
+        let (parts, body) = request.into_parts();
+        let class = OperationClass::of(&parts, self.domains.as_ref());
+        let body = if body.is_end_stream() {
+            s3s::Body::from(body)
+        } else {
+            s3s::Body::http_body(Counted::received(body, &self.metrics))
+        };
+        let mut request = Request::from_parts(parts, body);
         request.extensions_mut().insert(Peer(peer));
-        self.edge.call(request).await
+        let response = self.edge.call(request).await;
+        drop(in_work);
+        let time_us = shards_executor::now_us().saturating_sub(started_us);
+        self.metrics.answered(class, response.status().as_u16(), time_us);
+        response.map(|body| Counted::sent(body, &self.metrics))
     }
 }
 
@@ -56,10 +86,16 @@ pub fn serve(
 ) -> bool {
     let options = &parts.options;
     let gateway = Gateway::new(
-        ShardStore::new(parts.node.clone(), parts.control.clone(), shards_executor::wall_ms),
+        ShardStore::new(
+            parts.node.clone(),
+            parts.control.clone(),
+            parts.budget.clone(),
+            shards_executor::wall_ms,
+        ),
         GatewayConfig { region: options.region.clone(), owner: owner(&parts.node) },
     );
-    let view = NodeView::new(parts.node.clone(), options);
+    let counted = (Arc::clone(&parts.metrics), parts.budget.clone());
+    let view = NodeView::new(parts.node.clone(), counted, options);
     let config = EdgeConfig {
         credential: parts.credential.clone(),
         domains: options.domains.clone(),
@@ -72,13 +108,15 @@ pub fn serve(
             return false;
         }
     };
-    let http = HttpConfig {
-        listen: parts.addresses.clone(),
-        connections_max: (options.limits.connections / parts.gateways).max(1),
-        header_timeout: options.timeouts.header,
-        drain_timeout: options.timeouts.drain,
-        ..HttpConfig::default()
+    let handler = S3Handler {
+        node: parts.node.clone(),
+        options: parts.options.clone(),
+        edge,
+        metrics: Arc::clone(&parts.metrics),
+        // The service has just taken the same names.
+        domains: Domains::new(&options.domains).ok().filter(|_| !options.domains.is_empty()),
     };
+    let http = http_config(&parts);
     let (stop_sender, stop) = futures_channel::oneshot::channel();
     shutdown.on_begin(move || {
         _ = stop_sender.send(());
@@ -90,13 +128,27 @@ pub fn serve(
         }
         _ = listening.send(Ok(bound.addresses));
     };
-    let served = gateway_http::serve(&http, told, || S3Handler { edge }, async move {
+    let served = gateway_http::serve(&http, told, || handler, async move {
         _ = stop.await;
     });
     served.unwrap_or_else(|error| {
         _ = failed.send(Err(error.to_string()));
         false
     })
+}
+
+fn http_config(parts: &EdgeParts) -> HttpConfig {
+    let options = &parts.options;
+    HttpConfig {
+        listen: parts.addresses.clone(),
+        connections_max: (options.limits.connections / parts.gateways).max(1),
+        header_timeout: options.timeouts.header,
+        write_timeout: options.timeouts.idle,
+        pressed: parts.budget.pressed(),
+        open: parts.metrics.connections(),
+        drain_timeout: options.timeouts.drain,
+        ..HttpConfig::default()
+    }
 }
 
 /// The one owner: its id is made of the deployment.

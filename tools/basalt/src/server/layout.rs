@@ -5,13 +5,10 @@ use crate::{logging, sys};
 use engine_store::StoreConfig;
 use shards_node::{DriveKind as NodeKind, LogLevel, NodeConfig, NodeDrive};
 use shards_uring::{IoDriverKind, choose_driver};
-use std::path::Path;
 use std::sync::Arc;
 
 /// The configuration of the node's shards, and why io_uring is not used if it is not.
-pub fn node_config(
-    options: &ServerOptions,
-) -> Result<(NodeConfig, Option<String>), ServerError> {
+pub fn node_config(options: &ServerOptions) -> Result<(NodeConfig, Option<String>), ServerError> {
     let forced = match options.driver {
         DriverChoice::Auto => None,
         DriverChoice::Uring => Some(IoDriverKind::Uring),
@@ -42,10 +39,13 @@ pub fn node_config(
         segment_bytes: options.storage.segment_bytes,
         store: store_config(options),
         shards: shards.max(1),
-        cpus: if cpus.len() > 1 { cpus.iter().copied().cycle().take(shards).collect() } else { Vec::new() },
+        cpus: if cpus.len() > 1 {
+            cpus.iter().copied().cycle().take(shards).collect()
+        } else {
+            Vec::new()
+        },
         driver,
-        drive_deadline_us: u64::try_from(options.timeouts.drive_io.as_micros())
-            .unwrap_or(u64::MAX),
+        drive_deadline_us: u64::try_from(options.timeouts.drive_io.as_micros()).unwrap_or(u64::MAX),
         drives,
         log,
     };
@@ -76,40 +76,17 @@ fn node_drive(options: &ServerOptions, drive: &DriveArg) -> Result<NodeDrive, Se
         (_, Some(bytes)) => bytes,
         (_, None) => share_of_file_system(options, drive)?,
     };
-    if drive.kind == DriveKind::Missing {
-        create_directory(&drive.path)?;
-    }
     Ok(NodeDrive { path: drive.path.clone(), kind, capacity_bytes })
 }
 
-/// A drive that is not there yet: a new directory. Where its parent is missing too, the drive
-/// stays missing, as when a file system is not mounted.
-fn create_directory(path: &Path) -> Result<(), ServerError> {
-    use std::os::unix::fs::DirBuilderExt;
-    match std::fs::DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => Ok(()),
-        Err(error) => {
-            logging::warn(
-                "a drive cannot be created",
-                &[("drive", &path.display()), ("error", &error)],
-            );
-            Ok(())
-        }
-    }
-}
-
-fn share_of_file_system(
-    options: &ServerOptions,
-    drive: &DriveArg,
-) -> Result<u64, ServerError> {
+fn share_of_file_system(options: &ServerOptions, drive: &DriveArg) -> Result<u64, ServerError> {
     let place = if drive.kind == DriveKind::Missing {
         drive.path.parent().unwrap_or(&drive.path)
     } else {
         &drive.path
     };
-    let room = sys::file_system_room(place).map_err(|error| {
-        ServerError::Refused(format!("{}: {error}", drive.path.display()))
-    })?;
+    let room = sys::file_system_room(place)
+        .map_err(|error| ServerError::Refused(format!("{}: {error}", drive.path.display())))?;
     let sharing =
         options.drives.iter().filter(|other| other.file_system == drive.file_system).count();
     let share = room.total_bytes / sharing.max(1) as u64 / 10 * 9;

@@ -4,12 +4,13 @@
 //! first and last MiB has been made, signals are blocked in every thread to come, and nothing
 //! has been written outside the directory of `--dev`.
 
+pub mod admin;
 pub mod credentials;
 pub mod dev;
 pub mod drives;
-pub mod options;
 mod edge;
 mod layout;
+pub mod options;
 mod run;
 mod signatures;
 pub mod start;

@@ -3,16 +3,23 @@
 //! Invariants: gateways listen only when every set had its chance to serve; at a stop gateways end
 //! first, then control, then shards, so that nothing a client was promised is cut off.
 
+use super::edge::metrics::RequestMetrics;
 use super::edge::{self, EdgeParts};
 use super::{ServerError, ServerOptions, dev, layout};
 use crate::notify::Notify;
 use crate::signals::Shutdown;
 use crate::{logging, version};
-use shards_executor::{Executor, ParkDriver, PinnedThread};
+use gateway_core::shards::budget::MemoryBudget;
+use shards_executor::{Executor, Park, ParkDriver, PinnedThread};
 use shards_node::{Control, Node, NodeConfig, StartError, Threads};
 use std::net::SocketAddr;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
+
+/// How often slow clients are looked for, and the watchdog at most.
+const TICK: Duration = Duration::from_millis(250);
+/// The same while gateways drain: the stop must not wait for it.
+const DRAIN_TICK_US: u64 = 20_000;
 
 impl From<StartError> for ServerError {
     fn from(error: StartError) -> Self {
@@ -45,11 +52,13 @@ pub fn run(options: ServerOptions, shutdown: Shutdown) -> Result<(), ServerError
         ),
         Err(_) => return Err(ServerError::Failed("the control thread ended".to_owned())),
     }
-    let gateways = start_gateways(&options, &node, &control, &shutdown);
+    // A quarter of the memory is the index's (`layout`); a quarter is for connections and the rest.
+    let budget = MemoryBudget::new(options.memory_bytes / 2, shards_executor::now_us);
+    let gateways = start_gateways(&options, (&node, &control), &budget, &shutdown);
     let outcome = match gateways {
         Ok((gateways, addresses)) => {
             log_serving(&options, &node, &addresses);
-            serve(&options, &shutdown, gateways, &addresses);
+            serve(&options, &shutdown, (gateways, &addresses), &budget);
             Ok(())
         }
         Err(error) => Err(error),
@@ -69,8 +78,8 @@ type Gateways = Vec<PinnedThread<bool>>;
 
 fn start_gateways(
     options: &ServerOptions,
-    node: &Node,
-    control: &Control,
+    (node, control): (&Node, &Control),
+    budget: &MemoryBudget,
     shutdown: &Shutdown,
 ) -> Result<(Gateways, Vec<SocketAddr>), ServerError> {
     let cpus = shards_executor::allowed_cpus().unwrap_or_default();
@@ -79,12 +88,15 @@ fn start_gateways(
     let mut addresses = options.addresses.clone();
     let credential =
         gateway_s3::RootCredential::new(&options.access_key, options.secret_key.expose());
+    let metrics = Arc::new(RequestMetrics::default());
     for index in 0..count {
         let (listening_sender, listening) = mpsc::channel();
         let parts = EdgeParts {
             node: node.clone(),
             control: control.clone(),
             options: options.clone(),
+            budget: budget.clone(),
+            metrics: Arc::clone(&metrics),
             credential: credential.clone(),
             addresses: addresses.clone(),
             gateways: count,
@@ -111,27 +123,57 @@ fn start_gateways(
 fn serve(
     options: &ServerOptions,
     shutdown: &Shutdown,
-    gateways: Gateways,
-    addresses: &[SocketAddr],
+    (gateways, addresses): (Gateways, &[SocketAddr]),
+    budget: &MemoryBudget,
 ) {
-    let notify = Notify::from_environment();
-    notify.ready();
+    let mut beat = Beat::new();
+    beat.notify.ready();
     if let Some(address) = addresses.first() {
         dev::announce(options, *address);
     }
-    let beat = notify.watchdog_interval().unwrap_or(Duration::from_secs(3600));
-    while !shutdown.wait_timeout(beat) {
-        notify.watchdog();
+    while !shutdown.wait_timeout(TICK) {
+        budget.tick();
+        beat.tick();
     }
-    notify.stopping();
+    beat.notify.stopping();
     let reason = shutdown.reason().unwrap_or_default();
     logging::info("draining", &[("reason", &reason)]);
     let mut clean = true;
+    let park = Park::new();
     for gateway in gateways {
+        while !gateway.is_finished() {
+            park.wait(Some(DRAIN_TICK_US));
+            budget.tick();
+            beat.tick();
+        }
         clean &= gateway.join().unwrap_or(false);
     }
     if !clean {
         logging::warn("requests were cut off at the end of the drain", &[]);
+    }
+}
+
+/// The heartbeat of the service manager's watchdog, on time however often it is looked at.
+struct Beat {
+    notify: Notify,
+    interval_us: u64,
+    last_us: u64,
+}
+
+impl Beat {
+    fn new() -> Self {
+        let notify = Notify::from_environment();
+        let interval = notify.watchdog_interval().unwrap_or(Duration::MAX);
+        let interval_us = u64::try_from(interval.as_micros()).unwrap_or(u64::MAX);
+        Self { notify, interval_us, last_us: shards_executor::now_us() }
+    }
+
+    fn tick(&mut self) {
+        let now_us = shards_executor::now_us();
+        if now_us - self.last_us >= self.interval_us {
+            self.last_us = now_us;
+            self.notify.watchdog();
+        }
     }
 }
 

@@ -1,24 +1,40 @@
 //! Status and metrics of the node, as the edge serves them.
 
 use super::ServerOptions;
+use super::edge::metrics::{RequestMetrics, head};
 use crate::status::{DriveStatus, Status};
 use crate::version;
+use gateway_core::shards::budget::{BudgetUsage, MemoryBudget};
 use gateway_s3::Node as EdgeNode;
 use shards_node::{DriveReport, Node, NodeReport};
 use std::fmt::Write;
+use std::sync::Arc;
 
 /// The node as the edge sees it.
 pub struct NodeView {
     node: Node,
+    requests: Arc<RequestMetrics>,
+    budget: MemoryBudget,
+    memory_bytes: u64,
     driver: String,
     metrics_public: bool,
 }
 
 impl NodeView {
-    /// A view of the node.
-    pub fn new(node: Node, options: &ServerOptions) -> Self {
-        let driver = format!("{:?}", options.driver).to_lowercase();
-        Self { node, driver, metrics_public: options.metrics_public }
+    /// A view of the node, of what its gateways count, and of their memory.
+    pub fn new(
+        node: Node,
+        (requests, budget): (Arc<RequestMetrics>, MemoryBudget),
+        options: &ServerOptions,
+    ) -> Self {
+        Self {
+            node,
+            requests,
+            budget,
+            memory_bytes: options.memory_bytes,
+            driver: format!("{:?}", options.driver).to_lowercase(),
+            metrics_public: options.metrics_public,
+        }
     }
 }
 
@@ -28,7 +44,10 @@ impl EdgeNode for NodeView {
     }
 
     fn metrics(&self) -> String {
-        metrics(&self.node.report())
+        let mut text = metrics(&self.node.report());
+        self.requests.render(&mut text);
+        render_memory(&mut text, self.memory_bytes, &self.budget.usage());
+        text
     }
 
     fn status_json(&self) -> String {
@@ -102,7 +121,10 @@ fn metrics(report: &NodeReport) -> String {
     let mut out = String::new();
     let mut gauge = |name: &str, help: &str, value: f64| {
         // Writing to a string does not fail.
-        _ = write!(out, "# HELP basalt_{name} {help}\n# TYPE basalt_{name} gauge\nbasalt_{name} {value}\n");
+        _ = write!(
+            out,
+            "# HELP basalt_{name} {help}\n# TYPE basalt_{name} gauge\nbasalt_{name} {value}\n"
+        );
     };
     gauge("node_ready", "Whether reads and writes are served.", f64::from(u8::from(report.ready)));
     gauge("cluster_positions_out", "Positions out of sync.", report.positions_out as f64);
@@ -120,4 +142,65 @@ fn metrics(report: &NodeReport) -> String {
         }
     }
     out
+}
+
+/// The memory of the process, and what bodies hold of it.
+fn render_memory(out: &mut String, memory_bytes: u64, usage: &BudgetUsage) {
+    // Writing to a string does not fail.
+    for (name, kind, help, value) in [
+        ("memory_limit_bytes", "gauge", "The memory setting.", Some(memory_bytes)),
+        ("memory_resident_bytes", "gauge", "Memory of the process.", resident_bytes()),
+        ("memory_bodies_limit_bytes", "gauge", "The budget for bodies.", Some(usage.budget_bytes)),
+        ("memory_revoked_total", "counter", "Bodies cut off as too slow.", Some(usage.revoked)),
+        ("memory_refused_total", "counter", "Waits for memory in vain.", Some(usage.refused)),
+    ] {
+        if let Some(value) = value {
+            head(out, name, kind, help);
+            _ = writeln!(out, "basalt_{name} {value}");
+        }
+    }
+    head(out, "memory_bodies_held_bytes", "gauge", "What bodies hold of their budget.");
+    for lane in &usage.lanes {
+        let (word, held) = (lane.lane.word(), lane.held_bytes);
+        _ = writeln!(out, "basalt_memory_bodies_held_bytes{{lane=\"{word}\"}} {held}");
+    }
+    head(out, "memory_bodies_waiting", "gauge", "Bodies that wait for memory.");
+    for lane in &usage.lanes {
+        let (word, waiting) = (lane.lane.word(), lane.waiting);
+        _ = writeln!(out, "basalt_memory_bodies_waiting{{lane=\"{word}\"}} {waiting}");
+    }
+}
+
+/// Memory of this process; `statm` would need the size of a page.
+fn resident_bytes() -> Option<u64> {
+    resident_of(&std::fs::read_to_string("/proc/self/status").ok()?)
+}
+
+fn resident_of(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_shown() {
+        assert_eq!(resident_of("VmSize:\t 9 kB\nVmRSS:\t    1234 kB\n"), Some(1_263_616));
+        assert_eq!(resident_of("VmSize:\t 9 kB\n"), None);
+        let budget = MemoryBudget::new(1 << 20, || 0);
+        let mut text = String::new();
+        render_memory(&mut text, 5 << 20, &budget.usage());
+        for line in [
+            "basalt_memory_limit_bytes 5242880",
+            "basalt_memory_bodies_limit_bytes 1048576",
+            "basalt_memory_bodies_held_bytes{lane=\"long\"} 0",
+            "basalt_memory_bodies_waiting{lane=\"small_read\"} 0",
+        ] {
+            assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
+        }
+        assert!(text.contains("\nbasalt_memory_resident_bytes "), "{text}");
+    }
 }

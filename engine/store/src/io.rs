@@ -1,0 +1,121 @@
+//! Bytes to and from the drive, and room for them.
+//!
+//! Invariants: a write is submitted when it is asked for; one growth at a time; a host without
+//! space makes a drive full, never failed.
+
+use crate::error::DriveError;
+use crate::space::{NoSpace, Space};
+use crate::store::Shared;
+use engine_env::{DmaBuf, Drive, Env, IoError};
+use futures_util::future::try_join_all;
+use std::cell::Cell;
+use std::future::Future;
+
+impl<E: Env> Shared<E> {
+    /// Writes a buffer at an offset of the drive, in pieces the drive takes. Submitted at once.
+    pub(crate) fn write_pieces(
+        &self,
+        offset_bytes: u64,
+        buffer: DmaBuf,
+    ) -> impl Future<Output = Result<(), DriveError>> + 'static + use<E> {
+        let piece_bytes = self.drive.geometry().io_bytes_max;
+        let mut writes = Vec::new();
+        if buffer.len() <= piece_bytes {
+            writes.push(self.drive.write(offset_bytes, buffer));
+        } else {
+            let mut at = 0;
+            while at < buffer.len() {
+                let end = (at + piece_bytes).min(buffer.len());
+                let piece = DmaBuf::copy_of(&buffer[at..end]);
+                writes.push(self.drive.write(offset_bytes + at as u64, piece));
+                at = end;
+            }
+        }
+        async move {
+            try_join_all(writes).await?;
+            Ok(())
+        }
+    }
+
+    /// Reads whole blocks at an offset of the drive.
+    pub(crate) async fn read_at(
+        &self,
+        offset_bytes: u64,
+        len: usize,
+    ) -> Result<DmaBuf, DriveError> {
+        let piece_bytes = self.drive.geometry().io_bytes_max;
+        if len <= piece_bytes {
+            return Ok(self.drive.read(offset_bytes, DmaBuf::zeroed(len)).await?);
+        }
+        let mut whole = DmaBuf::zeroed(len);
+        let mut reads = Vec::new();
+        for at in (0..len).step_by(piece_bytes) {
+            let piece = DmaBuf::zeroed(piece_bytes.min(len - at));
+            reads.push(self.drive.read(offset_bytes + at as u64, piece));
+        }
+        for (piece, at) in try_join_all(reads).await?.iter().zip((0..len).step_by(piece_bytes)) {
+            whole[at..at + piece.len()].copy_from_slice(piece);
+        }
+        Ok(whole)
+    }
+
+    /// Flushes the drive and counts it.
+    pub(crate) async fn flush_now(&self) -> Result<(), DriveError> {
+        self.counters.flushes.set(self.counters.flushes.get() + 1);
+        Ok(self.drive.flush().await?)
+    }
+
+    /// Prepares more segments where few are left; one at a time.
+    pub(crate) async fn grow(&self, wanted: u32) -> Result<(), DriveError> {
+        if self.growing.replace(true) {
+            // Somebody grows already; come back after a moment.
+            self.env.sleep_us(1000).await;
+            return Ok(());
+        }
+        let _growing = Growing(&self.growing);
+        let (prepared, count, segment_bytes) = {
+            let space = self.space.borrow();
+            (space.prepared(), space.segment_count(), space.segment_bytes())
+        };
+        let target = (prepared + wanted).min(count);
+        let result = self.drive.prepare(u64::from(target) * segment_bytes).await;
+        let ready = self.drive.prepared_bytes() / segment_bytes;
+        let mut space = self.space.borrow_mut();
+        space.set_prepared(u32::try_from(ready).unwrap_or(u32::MAX));
+        match result {
+            Ok(()) => space.set_host_full(false),
+            Err(IoError::NoSpace) => space.set_host_full(true),
+            Err(_) => {}
+        }
+        drop(space);
+        Ok(result?)
+    }
+
+    /// Runs an allocation, growing the drive as long as that helps.
+    pub(crate) async fn with_growth<T>(
+        &self,
+        mut allocate: impl FnMut(&mut Space) -> Result<T, NoSpace>,
+    ) -> Result<T, DriveError> {
+        loop {
+            let outcome = allocate(&mut self.space.borrow_mut());
+            match outcome {
+                Ok(value) => return Ok(value),
+                Err(NoSpace::Full) => return Err(DriveError::Full),
+                Err(NoSpace::Growth) => match self.grow(4).await {
+                    // A full host is remembered: the space may do without growing.
+                    Ok(()) | Err(DriveError::Io(IoError::NoSpace)) => {}
+                    Err(error) => return Err(error),
+                },
+            }
+        }
+    }
+}
+
+/// Growth under way; abandoning it must not bar the next.
+struct Growing<'a>(&'a Cell<bool>);
+
+impl Drop for Growing<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}

@@ -1,0 +1,78 @@
+//! Space comes back, and the reserve stays.
+
+use super::*;
+use engine_format::FragmentRecord;
+
+fn data(number: u8) -> DataId {
+    DataId([number; 16])
+}
+
+#[test]
+fn space_comes_back_to_the_last_granule() {
+    let mut space = Space::new(1 << 20, 64, 64);
+    let before = space.free_bytes();
+    for number in 0..20 {
+        let bytes = if number % 2 == 0 { 20_000 } else { 1_300_000 };
+        space.reserve_fragment(data(number), bytes, false).unwrap();
+    }
+    assert!(space.free_bytes() < before);
+    assert!(space.snapshot().is_empty(), "reservations are not in a checkpoint");
+    for number in 0..20 {
+        space.give_back(data(number));
+    }
+    // The open append segment stays open.
+    assert!(space.free_bytes() + (1 << 20) >= before);
+}
+
+#[test]
+fn data_never_takes_the_reserve() {
+    let mut space = Space::new(1 << 20, 32, 32);
+    let mut number = 0;
+    while space.reserve_fragment(data(number), 1 << 20, false).is_ok() {
+        number += 1;
+    }
+    assert_eq!(space.free_segments(), space.reserve());
+    while space.take_index_segment(LOG_KEEPS).is_ok() {}
+    assert_eq!(space.free_segments() as usize, LOG_KEEPS);
+    assert!(space.take_segment().is_some(), "the log may go on");
+}
+
+#[test]
+fn growth_is_asked_for_before_the_log_runs_dry() {
+    let mut space = Space::new(1 << 20, 64, 16);
+    let mut number = 0;
+    let refused = loop {
+        match space.reserve_fragment(data(number), 900_000, false) {
+            Ok(_) => number += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refused, NoSpace::Growth);
+    assert_eq!(space.prepared_free(), 8);
+    space.set_host_full(true);
+    assert_eq!(space.reserve_fragment(data(99), 900_000, false), Err(NoSpace::Full));
+}
+
+#[test]
+fn a_checkpoint_brings_back_the_same_space() {
+    let mut space = Space::new(1 << 20, 64, 64);
+    let (append, extents) = space.reserve_fragment(data(1), 3 << 20, false).unwrap();
+    let record = FragmentRecord {
+        data: data(1),
+        index: engine_types::FragmentIndex(0),
+        geometry: engine_types::Geometry { data: 1, parity: 0, cell_bytes: 4096 },
+        object_bytes: 3 << 20,
+        sequence: engine_types::Sequence::ZERO,
+        append,
+        extents,
+        footer_sum: 0,
+    };
+    space.settle(&record);
+    let mut loaded = Space::new(1 << 20, 64, 64);
+    for (segment, usage) in space.snapshot() {
+        loaded.load_data(segment, &usage);
+    }
+    assert_eq!(loaded.free_bytes(), space.free_bytes());
+    loaded.release(&record);
+    assert_eq!(loaded.free_segments(), 63);
+}

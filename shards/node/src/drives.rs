@@ -1,0 +1,207 @@
+//! One drive of this node: how it is opened, whose it is, and its way into its set.
+//!
+//! Invariants: a drive that is blank or absent is never made by opening it as a member; a drive of
+//! another deployment never joins.
+
+use crate::config::{DriveKind, LogLevel, NodeConfig, NodeDrive};
+use crate::look::{FIRST_FILE, Look, look};
+use crate::peers::NodePeers;
+use crate::shard::ShardLocal;
+use engine_env::{DmaBuf, Drive, Env};
+use engine_format::{SUPERBLOCK_BYTES, Superblock};
+use engine_set::Member;
+use engine_store::{DriveError, SEGMENTS_MIN, Store};
+use engine_types::{Position, SetId};
+use shards_uring::{DriveSpec, RealDrive, RealEnv};
+use std::os::unix::fs::DirBuilderExt;
+use std::rc::Rc;
+
+/// Segments of a file of a directory drive.
+const FILE_SEGMENTS: u64 = 4;
+
+/// What was found on a drive.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// No superblock.
+    Empty,
+    /// A superblock of ours.
+    Ours(Box<Superblock>),
+    /// Of a later build.
+    Newer(String),
+    /// Another process has it.
+    Locked(String),
+    /// It cannot be read.
+    Broken(String),
+}
+
+/// The shard of a drive: drives are dealt out in turn.
+pub(crate) fn shard_of(shards: usize, index: usize) -> usize {
+    index % shards.max(1)
+}
+
+pub(crate) fn drive_spec(config: &NodeConfig, drive: &NodeDrive) -> DriveSpec {
+    let segment_bytes = segment_bytes_for(config, drive.capacity_bytes);
+    let mut spec = match drive.kind {
+        DriveKind::Directory => {
+            let file_bytes = existing_file_bytes(drive).unwrap_or(segment_bytes * FILE_SEGMENTS);
+            DriveSpec::directory(&drive.path, file_bytes, drive.capacity_bytes)
+        }
+        DriveKind::File => DriveSpec::file(&drive.path, drive.capacity_bytes),
+        DriveKind::Device => DriveSpec::device(&drive.path),
+    };
+    spec.deadline_us = config.drive_deadline_us;
+    spec
+}
+
+/// The length all data files of a directory drive have: that of the first.
+fn existing_file_bytes(drive: &NodeDrive) -> Option<u64> {
+    let first = drive.path.join(FIRST_FILE);
+    Some(std::fs::metadata(first).ok()?.len()).filter(|bytes| *bytes > 0)
+}
+
+/// Bytes of a segment of a new drive.
+pub(crate) fn segment_bytes_for(config: &NodeConfig, capacity_bytes: u64) -> u64 {
+    const GIB: u64 = 1 << 30;
+    config.segment_bytes.unwrap_or(match capacity_bytes {
+        0..4_294_967_296 => 4 << 20,
+        capacity if capacity < 64 * GIB => 16 << 20,
+        capacity if capacity < 1024 * GIB => 64 << 20,
+        _ => 256 << 20,
+    })
+}
+
+/// The same for a drive that is open: a device's size is known only then.
+pub(crate) fn segment_bytes_of(config: &NodeConfig, drive: &NodeDrive, opened: &RealDrive) -> u64 {
+    let capacity_bytes = match drive.capacity_bytes {
+        0 => opened.geometry().capacity_bytes,
+        given => given,
+    };
+    segment_bytes_for(config, capacity_bytes)
+}
+
+/// Why a drive cannot be formatted for its size, as far as that is known without opening it.
+pub(crate) fn too_small(config: &NodeConfig, drive: &NodeDrive) -> Option<String> {
+    let segment_bytes = segment_bytes_for(config, drive.capacity_bytes);
+    let segments = drive.capacity_bytes / segment_bytes;
+    (drive.capacity_bytes > 0 && segments < u64::from(SEGMENTS_MIN)).then(|| {
+        format!(
+            "{} is too small: {} bytes hold fewer than {SEGMENTS_MIN} segments of {segment_bytes} \
+             bytes",
+            drive.path.display(),
+            drive.capacity_bytes
+        )
+    })
+}
+
+/// A random id.
+pub(crate) fn random_id(env: &RealEnv) -> [u8; 16] {
+    let mut id = [0; 16];
+    id[..8].copy_from_slice(&env.random_u64().to_le_bytes());
+    id[8..].copy_from_slice(&env.random_u64().to_le_bytes());
+    id
+}
+
+/// Finds the superblock, whatever the drive's segment size.
+pub(crate) async fn identify(drive: &RealDrive) -> Found {
+    let mut sizes: Vec<u64> = (16..=30).map(|shift| 1 << shift).collect();
+    if let Ok(bytes) = drive.read(0, DmaBuf::zeroed(SUPERBLOCK_BYTES)).await
+        && let Ok(superblock) = Superblock::decode(&bytes)
+    {
+        sizes.insert(0, superblock.segment_bytes);
+    }
+    let mut broken = None;
+    for size in sizes {
+        if size > drive.prepared_bytes() {
+            continue;
+        }
+        match Store::<RealEnv>::read_superblock(drive, size).await {
+            Ok(superblock) => return Found::Ours(Box::new(superblock)),
+            Err(DriveError::NotFormatted) => {}
+            Err(DriveError::Format(error @ engine_format::FormatError::Version { .. })) => {
+                return Found::Newer(format!("{}: {error}", drive.path().display()));
+            }
+            Err(error) => broken = Some(error),
+        }
+    }
+    match broken {
+        Some(error) => Found::Broken(format!("{}: {error}", drive.path().display())),
+        None => Found::Empty,
+    }
+}
+
+/// Opens a drive that is to be formatted: a directory is made, and gets its first file.
+pub(crate) async fn open_new(
+    local: &ShardLocal,
+    index: usize,
+) -> Result<RealDrive, shards_uring::OpenError> {
+    let known = local.drives.borrow().get(&index).cloned();
+    if let Some(drive) = known {
+        return Ok(drive);
+    }
+    let drive = &local.config.drives[index];
+    if crate::look::may_be_made(drive) {
+        // Whatever fails here fails again, with the better words, when the drive is opened.
+        _ = std::fs::DirBuilder::new().mode(0o700).create(&drive.path);
+    }
+    let opened = RealDrive::open(&local.env, drive_spec(&local.config, drive)).await?;
+    local.drives.borrow_mut().insert(index, opened.clone());
+    Ok(opened)
+}
+
+async fn open_member(local: &ShardLocal, index: usize) -> Result<RealDrive, String> {
+    let known = local.drives.borrow().get(&index).cloned();
+    if let Some(drive) = known {
+        return Ok(drive);
+    }
+    let drive = &local.config.drives[index];
+    match look(drive) {
+        Look::Used => {}
+        Look::Blank => return Err("the drive is empty".to_owned()),
+        Look::Absent(text) | Look::Strange(text) => return Err(text),
+    }
+    let spec = drive_spec(&local.config, drive);
+    let opened = RealDrive::open(&local.env, spec).await.map_err(|error| error.to_string())?;
+    local.drives.borrow_mut().insert(index, opened.clone());
+    Ok(opened)
+}
+
+/// Opens a drive of the deployment on this shard and makes its member. With a seat given, a
+/// drive of another seat is refused.
+pub(crate) async fn open_drive(
+    local: &Rc<ShardLocal>,
+    index: usize,
+    seat: Option<(SetId, Position)>,
+) -> Result<(SetId, Position, String), String> {
+    let drive = open_member(local, index).await?;
+    let found = match identify(&drive).await {
+        Found::Ours(superblock) => *superblock,
+        Found::Empty => return Err("the drive is empty".to_owned()),
+        Found::Newer(text) | Found::Locked(text) | Found::Broken(text) => return Err(text),
+    };
+    let deployment = local.shared.layout.get().map(|(layout, _)| layout.deployment);
+    if deployment.is_some_and(|known| known != found.deployment) {
+        return Err(format!("the drive belongs to deployment {}", found.deployment));
+    }
+    if seat.is_some_and(|seat| seat != (found.set, found.position)) {
+        return Err(format!("the drive is position {} of set {}", found.position, found.set));
+    }
+    let opened =
+        Store::open(local.env.clone(), drive, found.segment_bytes, local.config.store).await;
+    let (store, recovery) = opened.map_err(|error| error.to_string())?;
+    let config = local.shared.config(found.set).map_err(|error| error.to_string())?;
+    let peers = NodePeers { local: Rc::clone(local), set: found.set };
+    let path = local.config.drives[index].path.display().to_string();
+    (local.config.log)(
+        LogLevel::Info,
+        "drive recovered",
+        &[
+            ("drive", path),
+            ("uuid", found.drive.to_string()),
+            ("batches", recovery.batches.to_string()),
+            ("records", recovery.records.to_string()),
+        ],
+    );
+    local.join(found.set, Member::new(local.env.clone(), store, peers, config));
+    local.shared.route(found.set, found.position, local.shard);
+    Ok((found.set, found.position, found.drive.to_string()))
+}

@@ -1,0 +1,67 @@
+//! Running a world until something holds.
+//!
+//! Invariants: everything ends within a bounded number of steps, or that is the error; the first
+//! thing found wrong ends the run.
+
+use crate::process::{Process, Site};
+
+/// A set comes into service, heals and ends its requests within so many steps.
+pub const PROGRESS_STEPS_MAX: u64 = 6_000_000;
+/// A check ends within so many.
+const CHECK_STEPS_MAX: u64 = 60_000_000;
+
+impl Site {
+    /// Runs a task to its end.
+    pub fn finish(
+        &self,
+        task: impl Future<Output = ()> + 'static,
+        what: &str,
+    ) -> Result<(), String> {
+        let done = self.world.run(task, CHECK_STEPS_MAX);
+        self.verdict.get()?;
+        done.ok_or_else(|| format!("{what} never ends"))
+    }
+
+    /// Runs some steps.
+    pub fn steps(&self, steps: u64) -> Result<(), String> {
+        for _ in 0..steps {
+            if !self.world.step() {
+                return Err("nothing can go on".to_owned());
+            }
+            if self.verdict.is_wrong() {
+                break;
+            }
+        }
+        self.verdict.get()
+    }
+
+    /// Runs until something holds; it must in time.
+    pub fn until(
+        &self,
+        process: &Process,
+        what: &str,
+        holds: impl Fn(&Process) -> bool,
+    ) -> Result<(), String> {
+        if self.wait(process, PROGRESS_STEPS_MAX, holds)? {
+            return Ok(());
+        }
+        let (out, status) = (self.drives.out(), process.status.describe());
+        Err(format!("no progress: {what}; out {out}, {status}"))
+    }
+
+    /// Runs until something holds, at most so many steps; gives whether it holds.
+    pub fn wait(
+        &self,
+        process: &Process,
+        steps_max: u64,
+        holds: impl Fn(&Process) -> bool,
+    ) -> Result<bool, String> {
+        for _ in 0..steps_max {
+            if holds(process) {
+                return Ok(true);
+            }
+            self.steps(1)?;
+        }
+        Ok(holds(process))
+    }
+}
