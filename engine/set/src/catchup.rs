@@ -238,41 +238,49 @@ impl<P: Peers> Way<'_, P> {
         if newer { Ok(None) } else { Err(SetError::Unavailable) }
     }
 
-    /// Makes a key on the drive what it is on the drives in sync.
+    /// Makes a key on the drive what it is on the drives in sync. The entry comes first: what it
+    /// replaces makes room for its fragments.
     async fn compare(&mut self, led: Led) -> Result<(), SetError> {
         self.done.compared += 1;
-        let config = self.coordinator.config;
         let Some(rank) = led.order.rank(self.position) else { return Ok(()) };
         let value = led.entry.value.clone().ok_or(SetError::Unavailable)?;
-        for (data, geometry, run_bytes) in runs_of(led.space, &value, led.payload.as_deref())? {
-            if usize::from(rank) < geometry.width() {
-                self.wanted.insert(data);
-                self.compare_fragment(&led, data, geometry, run_bytes).await?;
-            }
+        let mut runs = runs_of(led.space, &value, led.payload.as_deref())?;
+        runs.retain(|(_, geometry, _)| usize::from(rank) < geometry.width());
+        self.wanted.extend(runs.iter().map(|(data, ..)| *data));
+        if usize::from(rank) < self.coordinator.config.quorums.metadata {
+            self.compare_entry(&led, rank, &value).await?;
         }
-        if usize::from(rank) >= config.quorums.metadata {
-            return Ok(());
+        for (data, geometry, run_bytes) in runs {
+            self.compare_fragment(&led, data, geometry, run_bytes).await?;
         }
-        let is_holder = holders_of(led.space, &value)?.contains(self.position);
+        Ok(())
+    }
+
+    async fn compare_entry(&mut self, led: &Led, rank: u8, value: &[u8]) -> Result<(), SetError> {
+        let is_holder = holders_of(led.space, value)?.contains(self.position);
         let key = IndexKey::ranked(led.space, rank, &led.suffix).0;
         let found = self.get(self.position, key).await.unwrap_or(None);
-        let same = found.is_some_and(|(entry, payload)| {
+        let same = found.as_ref().is_some_and(|(entry, payload)| {
             entry.sequence == led.entry.sequence
-                && entry.value.as_ref() == Some(&value)
+                && entry.value.as_deref() == Some(value)
                 && (!is_holder || payload.is_some())
         });
         if same {
             return Ok(());
         }
-        let payload = led.payload.filter(|_| is_holder).map(Bytes::from).unwrap_or_default();
+        let payload =
+            led.payload.clone().filter(|_| is_holder).map(Bytes::from).unwrap_or_default();
         let mutation = Mutation {
             space: led.space,
-            suffix: led.suffix,
-            value: Some(value),
+            suffix: led.suffix.clone(),
+            value: Some(value.to_vec()),
             has_payload: !payload.is_empty(),
         };
         self.done.written += 1;
-        let commit = settled(led.entry.sequence, led.order, vec![mutation], payload);
+        let (sequence, order) = (led.entry.sequence, led.order.clone());
+        let mut commit = settled(sequence, order, vec![mutation], payload);
+        commit.releases = replaced_runs(led.space, found);
+        commit.releases.retain(|data| !self.wanted.contains(data));
         self.send(commit, None).await
     }
 
@@ -290,8 +298,13 @@ impl<P: Peers> Way<'_, P> {
         {
             return Ok(());
         }
-        let plan =
-            FragmentPlan { data, index: FragmentIndex(rank), geometry, object_bytes: run_bytes };
+        let plan = FragmentPlan {
+            data,
+            index: FragmentIndex(rank),
+            geometry,
+            object_bytes: run_bytes,
+            heals: true,
+        };
         let sources: Vec<(usize, Position)> = led
             .order
             .iter()
@@ -398,7 +411,11 @@ impl<P: Peers> Way<'_, P> {
         if self.get(owner, IndexKey::ranked(space, rank, suffix).0).await?.is_some() {
             return Ok(());
         }
-        self.delete(space, suffix.to_vec(), order, entry.sequence).await
+        let sequence = entry.sequence;
+        self.delete(space, suffix.to_vec(), order, sequence).await?;
+        // A part that became part of an object is wanted still; what is left over goes at the end.
+        let data = replaced_runs(space, Some((entry, None)));
+        if space == Keyspace::Current { self.release(data).await } else { Ok(()) }
     }
 
     async fn delete(
@@ -450,6 +467,14 @@ fn settled(sequence: Sequence, order: Order, mutations: Vec<Mutation>, payload: 
         releases: Vec::new(),
         payload,
     }
+}
+
+/// The runs an entry that is replaced refers to; those of a part table go with what is left over.
+fn replaced_runs(space: Keyspace, found: Option<(Entry, Option<Vec<u8>>)>) -> Vec<DataId> {
+    let Some((entry, payload)) = found else { return Vec::new() };
+    let Some(value) = entry.value else { return Vec::new() };
+    let runs = runs_of(space, &value, payload.as_deref()).unwrap_or_default();
+    runs.into_iter().map(|(data, ..)| data).collect()
 }
 
 fn order_of(space: Keyspace, value: &[u8]) -> Result<Order, SetError> {

@@ -137,7 +137,13 @@ impl<'a, P: Peers> Decisions<'a, P> {
 
     async fn decide(&mut self, sequence: Sequence, write: &Unsettled) -> Result<(), SetError> {
         let Some(commit) = write.any() else { return Ok(()) };
-        let involved = commit.positions.and(self.active);
+        // A drive that joins the view with this change was caught up with what was settled, not
+        // with what is only decided now.
+        let mut belongs = commit.order.first(self.coordinator.config.quorums.metadata);
+        if let CommitData::Fragments(_, geometry, _) = commit.data {
+            belongs = belongs.or(commit.order.first(geometry.width()));
+        }
+        let involved = commit.positions.or(belongs.and(self.admitted)).and(self.active);
         let have: PositionSet = write.copies.keys().copied().collect();
         let lacking = involved.minus(have);
         let judged = self.judge(commit, write).await?;
@@ -283,6 +289,7 @@ impl<'a, P: Peers> Decisions<'a, P> {
             index,
             geometry: run.geometry,
             object_bytes: run.run_bytes,
+            heals: true,
         };
         let reserve = DriveRequest::Reserve(self.view.epoch, plan);
         self.peers().call(position, reserve).await?;

@@ -144,7 +144,8 @@ impl<E: Env, P: Peers> Inner<E, P> {
         let geometry = self.config.geometry;
         let calls = positions.iter().map(|position| {
             let index = FragmentIndex(order.rank(position).unwrap_or(0));
-            let plan = FragmentPlan { data, index, geometry, object_bytes: size_bytes };
+            let plan =
+                FragmentPlan { data, index, geometry, object_bytes: size_bytes, heals: false };
             self.peers.call(position, DriveRequest::Reserve(view.view.epoch, plan))
         });
         let outcomes = join_all(calls).await;

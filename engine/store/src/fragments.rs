@@ -68,6 +68,8 @@ pub struct FragmentPlan {
     pub geometry: Geometry,
     /// Bytes of the run.
     pub object_bytes: u64,
+    /// Whether it makes a set whole again, and so may take of the reserve.
+    pub heals: bool,
 }
 
 impl<E: Env> Store<E> {
@@ -89,7 +91,7 @@ impl<E: Env> Store<E> {
                 if space.is_reserved(plan.data) {
                     return Ok(None);
                 }
-                space.reserve_fragment(plan.data, fragment_bytes, false).map(Some)
+                space.reserve_fragment(plan.data, fragment_bytes, plan.heals).map(Some)
             })
             .await
             .inspect_err(|_| shared.housekeeping_wanted())?;

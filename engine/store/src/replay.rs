@@ -14,7 +14,7 @@ use engine_env::{BLOCK_BYTES, DmaBuf, Drive};
 use engine_format::{
     BatchHeader, FormatError, LogLink, LogPosition, Record, SegmentHeader, Superblock,
 };
-use engine_types::SegmentId;
+use engine_types::{DriveId, SegmentId};
 
 /// A segment on the way of replay, and where its successor cuts it.
 struct Step {
@@ -193,7 +193,8 @@ impl<D: Drive> Replay<'_, D> {
         let head = self.drive.read(offset, DmaBuf::zeroed(BLOCK_BYTES)).await?;
         let Ok(header) = BatchHeader::peek(&head) else { return Ok(None) };
         let total = bytes_on_drive(&header);
-        let follows = header.segment == at.segment
+        let follows = header.drive_low == low_half(self.superblock.drive)
+            && header.segment == at.segment
             && header.generation == at.generation
             && header.sequence == at.batch_sequence + 1
             && header.previous_chain == at.chain
@@ -241,13 +242,16 @@ impl<D: Drive> Replay<'_, D> {
             return Ok(false);
         }
         let mut piece_at = start + from;
+        // What an earlier format left behind is of another drive.
+        let drive_low = low_half(self.superblock.drive);
         while piece_at < end {
             let len = (end - piece_at).min(self.drive.geometry().io_bytes_max as u64) as usize;
             let piece = self.drive.read(piece_at, DmaBuf::zeroed(len)).await?;
             for (index, block) in piece.chunks(BLOCK_BYTES).enumerate() {
                 let at = piece_at + (index * BLOCK_BYTES) as u64;
                 let Ok(header) = BatchHeader::peek(block) else { continue };
-                let says_so = header.segment == segment
+                let says_so = header.drive_low == drive_low
+                    && header.segment == segment
                     && header.generation == generation
                     && header.sequence > missing
                     && header.durable_through >= missing
@@ -278,4 +282,9 @@ impl<D: Drive> Replay<'_, D> {
 /// Bytes of a batch with its padding.
 fn bytes_on_drive(header: &BatchHeader) -> usize {
     (BatchHeader::BYTES + header.payload_bytes as usize).next_multiple_of(BLOCK_BYTES)
+}
+
+/// The half of a drive's id that stands in its batches.
+fn low_half(drive: DriveId) -> u64 {
+    u64::from_le_bytes(drive.0.first_chunk().copied().unwrap_or_default())
 }

@@ -198,6 +198,7 @@ impl Run {
             index: FragmentIndex(0),
             geometry: geometry(),
             object_bytes: bytes.len() as u64,
+            heals: false,
         };
         self.store.reserve_fragment(plan).await?;
         let padded = geometry().fragment_bytes(bytes.len() as u64) as usize;

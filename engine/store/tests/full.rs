@@ -179,6 +179,7 @@ fn plan(number: u8) -> FragmentPlan {
         index: FragmentIndex(0),
         geometry: Geometry { data: 1, parity: 0, cell_bytes: 64 << 10 },
         object_bytes: 128 << 10,
+        heals: false,
     }
 }
 

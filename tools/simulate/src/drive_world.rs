@@ -184,7 +184,7 @@ impl Run {
         let data = data_id(generation);
         let object_bytes = bytes.len() as u64;
         let index = FragmentIndex(0);
-        let plan = FragmentPlan { data, index, geometry: GEOMETRY, object_bytes };
+        let plan = FragmentPlan { data, index, geometry: GEOMETRY, object_bytes, heals: false };
         self.store.reserve_fragment(plan).await?;
         let mut whole = bytes.to_vec();
         whole.resize(GEOMETRY.fragment_bytes(object_bytes) as usize, 0);

@@ -16,7 +16,7 @@ pub const INLINE_BYTES_MAX: u64 = 4 << 10;
 /// Bytes of a segment.
 pub const SEGMENT_BYTES: u64 = 256 << 10;
 /// Segments of a drive.
-pub const SEGMENTS: u64 = 64;
+pub const SEGMENTS: u64 = 128;
 /// The deployment of every world.
 pub const DEPLOYMENT: DeploymentId = DeploymentId([8; 16]);
 
