@@ -77,7 +77,10 @@ impl Checkpoint {
         self.view.encode(&mut out);
         out.count(self.peers.len());
         for peer in &self.peers {
-            out.u8(peer.position.0).u32(peer.incarnation).u64(peer.batch_sequence);
+            out.raw(&peer.drive.0)
+                .u8(peer.position.0)
+                .u32(peer.incarnation)
+                .u64(peer.batch_sequence);
         }
         out.count(self.pending.len());
         for (commit, location) in &self.pending {
@@ -146,6 +149,7 @@ impl Checkpoint {
         let view = View::decode(reader)?;
         let peers = list(reader, |r| {
             Ok(PeerKnown {
+                drive: r.drive_id()?,
                 position: engine_types::Position(r.u8()?),
                 incarnation: r.u32()?,
                 batch_sequence: r.u64()?,

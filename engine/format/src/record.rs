@@ -28,7 +28,9 @@ pub struct Mark {
 /// What this drive knows another to have made durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerKnown {
-    /// The other drive.
+    /// The other drive: knowledge of one that was replaced says nothing of its successor.
+    pub drive: DriveId,
+    /// Its position.
     pub position: Position,
     /// Its incarnation.
     pub incarnation: u32,
@@ -130,7 +132,10 @@ impl Record {
             Self::Peers(peers) => {
                 out.count(peers.len());
                 for peer in peers {
-                    out.u8(peer.position.0).u32(peer.incarnation).u64(peer.batch_sequence);
+                    out.raw(&peer.drive.0)
+                        .u8(peer.position.0)
+                        .u32(peer.incarnation)
+                        .u64(peer.batch_sequence);
                 }
                 6
             }
@@ -198,6 +203,7 @@ impl Record {
             5 => Self::Promise(Epoch(reader.u32()?)),
             6 => Self::Peers(decode_list(&mut reader, |r| {
                 Ok(PeerKnown {
+                    drive: r.drive_id()?,
                     position: Position(r.u8()?),
                     incarnation: r.u32()?,
                     batch_sequence: r.u64()?,

@@ -23,8 +23,6 @@ pub(crate) struct Decisions<'a, P: Peers> {
     /// In sync and answering.
     active: PositionSet,
     pub undecided: Vec<Vec<u8>>,
-    /// Joining the view with this change.
-    admitted: PositionSet,
     pub rolled_forward: u64,
     pub aborted: u64,
 }
@@ -58,17 +56,8 @@ impl<'a, P: Peers> Decisions<'a, P> {
         coordinator: &'a Coordinator<P>,
         view: &'a View,
         active: PositionSet,
-        admitted: PositionSet,
     ) -> Self {
-        Self {
-            coordinator,
-            view,
-            active,
-            undecided: Vec::new(),
-            admitted,
-            rolled_forward: 0,
-            aborted: 0,
-        }
+        Self { coordinator, view, active, undecided: Vec::new(), rolled_forward: 0, aborted: 0 }
     }
 
     pub(crate) async fn run(&mut self, hellos: &Hellos) -> Result<(), SetError> {
@@ -137,13 +126,14 @@ impl<'a, P: Peers> Decisions<'a, P> {
 
     async fn decide(&mut self, sequence: Sequence, write: &Unsettled) -> Result<(), SetError> {
         let Some(commit) = write.any() else { return Ok(()) };
-        // A drive that joins the view with this change was caught up with what was settled, not
-        // with what is only decided now.
+        // A drive that joined the view since was caught up with what was settled then: what is
+        // decided now it needs too, but that it lacks it proves nothing.
         let mut belongs = commit.order.first(self.coordinator.config.quorums.metadata);
         if let CommitData::Fragments(_, geometry, _) = commit.data {
             belongs = belongs.or(commit.order.first(geometry.width()));
         }
-        let involved = commit.positions.or(belongs.and(self.admitted)).and(self.active);
+        let asked = commit.positions.and(self.active);
+        let involved = asked.or(belongs.and(self.active));
         let have: PositionSet = write.copies.keys().copied().collect();
         let lacking = involved.minus(have);
         let judged = self.judge(commit, write).await?;
@@ -155,8 +145,7 @@ impl<'a, P: Peers> Decisions<'a, P> {
             self.rolled_forward += u64::from(!unfit.is_empty());
             return Ok(());
         }
-        // A drive that is being admitted and lacks the write proves nothing.
-        let never_there = !lacking.minus(self.admitted).is_empty() || !judged.damaged.is_empty();
+        let never_there = !lacking.and(asked).is_empty() || !judged.damaged.is_empty();
         if never_there && judged.unknown.is_empty() {
             return self.abort(sequence).await;
         }

@@ -96,7 +96,7 @@ impl<P: Peers> Coordinator<P> {
         let epoch = self.promise(&hellos).await?;
         let view = View { epoch, in_sync: target, members: self.members(&hellos, &old, reachable) };
         self.write_view(&hellos, &view).await?;
-        let mut decisions = Decisions::new(self, &view, reachable, admit);
+        let mut decisions = Decisions::new(self, &view, reachable);
         decisions.run(&hellos).await?;
         let (rolled_forward, aborted) = (decisions.rolled_forward, decisions.aborted);
         let installed = Installed {
@@ -140,7 +140,7 @@ impl<P: Peers> Coordinator<P> {
                 let known = hellos
                     .values()
                     .flat_map(|other| &other.peers)
-                    .filter(|known| known.position == **position)
+                    .filter(|known| known.drive == hello.identity.drive)
                     .map(|known| (known.incarnation, known.batch_sequence))
                     .max();
                 // Rule 8: a drive that recovered short of what a peer recorded has rolled back.

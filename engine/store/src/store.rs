@@ -351,6 +351,7 @@ impl<E: Env> Store<E> {
     #[must_use]
     pub fn durable(&self) -> PeerKnown {
         PeerKnown {
+            drive: self.shared.identity.drive,
             position: self.shared.identity.position,
             incarnation: self.shared.identity.incarnation,
             batch_sequence: self.shared.log.borrow().applied.batch_sequence,
