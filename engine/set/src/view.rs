@@ -80,7 +80,9 @@ impl<P: Peers> Coordinator<P> {
     ) -> Result<Change, SetError> {
         let hellos = self.fence().await;
         let quorums = &self.config.quorums;
-        if hellos.len() < quorums.view_read || hellos.len() < quorums.view_majority {
+        // A drive put in another's place knows nothing of the views before it.
+        let knowing = hellos.values().filter(|hello| !hello.identity.rebuilding).count();
+        if knowing < quorums.view_read || hellos.len() < quorums.view_majority {
             return Err(SetError::Unavailable);
         }
         let old = self.newest_view(&hellos)?;
@@ -117,10 +119,11 @@ impl<P: Peers> Coordinator<P> {
 
     /// The newest view written; on drives never used, all of them.
     fn newest_view(&self, hellos: &Hellos) -> Result<View, SetError> {
-        let newest = hellos.values().map(|hello| &hello.view).max_by_key(|view| view.epoch);
+        let knowing = || hellos.values().filter(|hello| !hello.identity.rebuilding);
+        let newest = knowing().map(|hello| &hello.view).max_by_key(|view| view.epoch);
         match newest {
             Some(view) if view.epoch > Epoch(0) => Ok(view.clone()),
-            _ if hellos.len() == usize::from(self.config.set_size) => {
+            _ if knowing().count() == usize::from(self.config.set_size) => {
                 Ok(View { in_sync: self.config.all(), ..View::default() })
             }
             // Not all drives of a new set have answered: nobody knows whether it is new.

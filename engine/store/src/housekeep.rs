@@ -152,8 +152,12 @@ impl<E: Env> Shared<E> {
         if waiting == 0 {
             return Ok(());
         }
-        let (start, end) = ([Keyspace::Releases as u8], [Keyspace::Releases as u8 + 1]);
-        let page = self.scan(&start, &end, RELEASES_MAX).await?;
+        let end = [Keyspace::Releases as u8 + 1];
+        let mut page = self.scan(&[Keyspace::Releases as u8], &end, RELEASES_MAX).await?;
+        // Releases carried out leave tombstones, and a page of those alone is not the end.
+        while let Some(next) = page.next.take_if(|_| page.entries.is_empty()) {
+            page = self.scan(&next, &end, RELEASES_MAX).await?;
+        }
         let now = self.env.now_us();
         let hurry = self.is_tight(&self.space.borrow());
         for (key, _) in &page.entries {
