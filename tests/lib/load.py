@@ -139,7 +139,7 @@ class Load:
         except Exception as error:  # noqa: BLE001 - every broken connection leaves it unknown
             self.count(self.answers, type(error).__name__)
             return "unknown", repr(error)
-        if not answer["ResponseMetadata"]["HTTPHeaders"]:
+        if isinstance(answer, dict) and not answer["ResponseMetadata"]["HTTPHeaders"]:
             # A reset discards what the client had not read of an answer; botocore goes on without.
             self.count(self.answers, "head cut off")
             return "unknown", "head cut off"

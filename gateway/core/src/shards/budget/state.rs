@@ -12,6 +12,8 @@ use std::task::Waker;
 /// The rate below which a client loses what it holds, once others wait.
 const RATE_MIN_BYTES_PER_S: u64 = 16 * 1024;
 
+/// A body without a byte for so long is given up.
+const IDLE_US_MAX: u64 = 60_000_000;
 /// How far a client may fall behind that rate when few wait.
 pub(super) const CREDIT_US: u64 = 10_000_000;
 
@@ -32,6 +34,8 @@ pub(super) struct Hold {
     receiving: bool,
     /// When the client's credit ends: every byte pushes it on, up to `CREDIT_US` from now.
     credit_until_us: u64,
+    /// When the client last gave bytes, or was asked for some.
+    active_us: u64,
     pub(super) lost: Option<Waker>,
 }
 
@@ -44,12 +48,14 @@ impl Hold {
     /// The client's turn begins.
     pub(super) fn receive(&mut self, now_us: u64) {
         self.receiving = true;
+        self.active_us = now_us;
         self.credit_until_us = now_us + CREDIT_US;
     }
 
     /// The client gave bytes.
     pub(super) fn received(&mut self, bytes: usize, now_us: u64) {
         let earned_us = (bytes as u64).saturating_mul(1_000_000) / RATE_MIN_BYTES_PER_S;
+        self.active_us = now_us;
         let until_us = self.credit_until_us.saturating_add(earned_us);
         self.credit_until_us = until_us.min(now_us + CREDIT_US);
     }
@@ -306,6 +312,14 @@ impl State {
                 self.refused += 1;
                 self.settle(lane, ticket, false, effects);
             }
+        }
+        // A client that gives nothing for so long is gone, whether anybody waits or not.
+        let is_idle = |hold: &Hold| hold.receiving && now_us >= hold.active_us + IDLE_US_MAX;
+        let idle: Vec<u64> =
+            self.holds.iter().filter(|(_, hold)| is_idle(hold)).map(|(id, _)| *id).collect();
+        for id in idle {
+            self.revoked += 1;
+            self.remove_hold(id, effects);
         }
         self.grant(now_us, effects);
         if self.nobody_waits() {
