@@ -216,6 +216,8 @@ impl Tables {
     ) -> Result<BucketTable, ControlError> {
         for _ in 0..3 {
             let (table, etag) = self.read().await?;
+            // A change whose answer was lost may be durable: what is read is what holds.
+            self.node.install_buckets(table.clone());
             let next = change(&table)?;
             if self.log.propose(TABLE, etag, next.encode()).await? {
                 self.node.install_buckets(next.clone());
@@ -238,8 +240,11 @@ impl Tables {
     async fn remove_or_revert(&self, name: &str) -> Result<(), ControlError> {
         let id = self.node.buckets().buckets.get(name).map(|bucket| bucket.id);
         let id = id.ok_or(TableError::Missing)?;
-        self.node.drain_bucket(id).await;
-        match self.is_empty(id).await {
+        let found = match self.node.drain_bucket(id).await {
+            Ok(()) => self.is_empty(id).await,
+            Err(error) => Err(error),
+        };
+        match found {
             Ok(true) => {
                 self.change(|table| table.without(name)).await?;
                 Ok(())

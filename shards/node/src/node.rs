@@ -28,6 +28,8 @@ pub type NodeMember = Member<RealEnv, NodePeers>;
 
 /// Tries of what had no effect.
 const TRIES: usize = 40;
+/// Tries of a listing, each under one view.
+const LIST_TRIES: usize = 4;
 /// How long an operation waits for a view to be served.
 const SERVING_WAIT_US: u64 = 10_000_000;
 
@@ -176,13 +178,16 @@ impl Node {
     }
 
     /// Waits until every shard has ended the changes of a bucket that were under way.
-    pub async fn drain_bucket(&self, bucket: BucketId) {
+    ///
+    /// # Errors
+    /// `Busy` or `Unavailable` where a shard could not be asked: it may still change the bucket.
+    pub async fn drain_bucket(&self, bucket: BucketId) -> Result<(), SetError> {
         let waits = (0..self.shared.senders.len()).map(|shard| {
             self.run(shard, move |local| async move {
                 local.drain(bucket).await;
             })
         });
-        join_all(waits).await;
+        join_all(waits).await.into_iter().collect()
     }
 
     /// How the node is.
@@ -441,7 +446,7 @@ impl Node {
         query: &SetListQuery,
     ) -> Result<SetListPage, SetError> {
         let mut outcome = Err(SetError::Unavailable);
-        for _ in 0..4 {
+        for _ in 0..LIST_TRIES {
             outcome = self.list_once(bucket, query).await;
             if outcome.is_ok() {
                 break;
@@ -496,15 +501,22 @@ impl Node {
         start_upload: Option<UploadId>,
         uploads_max: usize,
     ) -> Result<(Vec<SetUpload>, bool), SetError> {
-        let pages = self.at_all_leaders(|| {
-            let (prefix, start) = (prefix.as_bytes().to_vec(), start.as_bytes().to_vec());
-            move |member: NodeMember| async move {
-                member.list_uploads(bucket, &prefix, uploads_max, (&start, start_upload)).await
+        let mut pages = Err(SetError::Unavailable);
+        for _ in 0..LIST_TRIES {
+            let asked = self.at_all_leaders(|| {
+                let (prefix, start) = (prefix.as_bytes().to_vec(), start.as_bytes().to_vec());
+                move |member: NodeMember| async move {
+                    member.list_uploads(bucket, &prefix, uploads_max, (&start, start_upload)).await
+                }
+            });
+            pages = asked.await;
+            if pages.is_ok() {
+                break;
             }
-        });
+        }
         let mut uploads: Vec<SetUpload> = Vec::new();
         let mut truncated = false;
-        for (page, more) in pages.await? {
+        for (page, more) in pages? {
             uploads.extend(page);
             truncated |= more;
         }
@@ -533,10 +545,16 @@ impl Node {
             }
             for position in view.active.iter() {
                 let shard = self.shared.shard_of(set, position).ok_or(SetError::Unavailable)?;
-                let work = work();
+                let (work, epoch) = (work(), view.view.epoch);
                 calls.push(self.run(shard, move |local| async move {
                     let member = serving_member(&local, set, position, WorkKind::Read).await?;
-                    work(member).await
+                    let outcome = work(member.clone()).await;
+                    // Under another view others lead: pages of two views leave holes (rule 18).
+                    let now = member.installed();
+                    if now.view.epoch != epoch || !now.serving {
+                        return Err(SetError::Unavailable);
+                    }
+                    outcome
                 }));
             }
         }

@@ -319,6 +319,18 @@ fn start_reporter(local: &Rc<ShardLocal>, shard: usize) {
     });
 }
 
+/// A failed drive is reported as such also where too few are left for a view: it is opened again.
+fn report_failed(local: &ShardLocal, uuid: &str) {
+    for index in 0..local.config.drives.len() {
+        local.shared.report(index, |report| {
+            if report.uuid == uuid && report.state != DriveState::Failed {
+                report.state = DriveState::Failed;
+                report.advice = advice_for_missing("the drive failed while in use");
+            }
+        });
+    }
+}
+
 fn report_drives(local: &ShardLocal) {
     let drives: Vec<(usize, RealDrive)> =
         local.drives.borrow().iter().map(|(index, drive)| (*index, drive.clone())).collect();
@@ -340,6 +352,7 @@ fn report_drives(local: &ShardLocal) {
             }
         }
         if member.store().failed().is_some() {
+            report_failed(local, &uuid);
             local.shared.trouble(set);
         }
     }

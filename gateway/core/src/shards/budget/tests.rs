@@ -100,17 +100,32 @@ fn claims_beyond_a_lanes_room_get_all_of_it() {
 }
 
 #[test]
+fn a_body_without_a_byte_for_a_minute_is_given_up_though_nobody_waits() {
+    let budget = budget();
+    let idle = entered(&budget, Lane::Long, 800);
+    let buffer = Bytes::from(vec![1; 40_000]);
+    assert_eq!(idle.push(buffer.clone(), false), Ok(40_000));
+    at(59_000_000);
+    budget.tick();
+    assert!(!buffer.is_unique(), "a minute is not over");
+    at(61_000_000);
+    budget.tick();
+    assert!(buffer.is_unique(), "its bytes are freed");
+    assert_eq!(idle.push(buffer, false), Err(StoreError::TooSlow));
+}
+
+#[test]
 fn a_slow_client_loses_its_bytes_once_others_wait() {
     let budget = budget();
     let slow = entered(&budget, Lane::Long, 800);
     let buffer = Bytes::from(vec![1; 40_000]);
     assert_eq!(slow.push(buffer.clone(), false), Ok(40_000));
     let mut lost = Box::pin(slow.lost());
-    at(100 * CREDIT_US);
+    at(5 * CREDIT_US);
     budget.tick();
     assert!(poll(lost.as_mut()).is_none() && !buffer.is_unique(), "nobody waits");
 
-    at(100 * CREDIT_US + RELIEF_US);
+    at(5 * CREDIT_US + RELIEF_US);
     let mut waiting = pin!(budget.enter(Lane::Long, 1));
     let fresh = poll(waiting.as_mut()).expect("the wait itself looks for slow clients").unwrap();
     assert!(poll(lost.as_mut()).is_some());
