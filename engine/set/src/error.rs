@@ -58,6 +58,7 @@ impl From<DriveError> for SetError {
     fn from(error: DriveError) -> Self {
         match error.class() {
             ErrorClass::NoSpace => Self::Full,
+            _ if error == DriveError::Cleaning => Self::Busy,
             _ => Self::Unavailable,
         }
     }

@@ -221,9 +221,10 @@ impl<E: Env, P: Peers> Member<E, P> {
                 store.finish_fragment(data).await?;
                 Ok(DriveReply::Done)
             }),
-            DriveRequest::PromisePayload(bytes) => {
-                done(store.promise_payload(bytes).map(|()| DriveReply::Done))
-            }
+            DriveRequest::PromisePayload(bytes) => Box::pin(async move {
+                store.promise_payload(bytes).await?;
+                Ok(DriveReply::Done)
+            }),
             DriveRequest::ReturnPromise(bytes) => {
                 store.return_payload_promise(bytes);
                 done(Ok(DriveReply::Done))

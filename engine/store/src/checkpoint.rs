@@ -10,14 +10,14 @@ use crate::error::DriveError;
 use crate::recover::write_superblock;
 use crate::runs::{Run, RunWriter, take_run_segment};
 use crate::space::Space;
-use crate::state::{Memtable, State, is_replicated};
+use crate::state::{Memtable, State, is_replicated, log_share};
 use crate::store::{Shared, Store};
 use engine_env::{DmaBuf, Drive, Env};
-use engine_format::{Checkpoint, Entry, LogPosition, LogSegment, PayloadLocation, RunEntry};
+use engine_format::{Checkpoint, Entry, LogPosition, RunEntry};
 use engine_index::{BlockQueue, Merge, Merged, Tombstones};
 use engine_types::SegmentId;
 use futures_channel::oneshot;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// The state at the place where the memtable was frozen.
@@ -32,8 +32,11 @@ struct Frozen {
 struct NewRuns {
     list: Vec<Rc<Run>>,
     made: Vec<Rc<Run>>,
-    dead: Vec<PayloadLocation>,
+    dead: Dead,
 }
+
+/// Bytes of each log segment (with its generation) that were found dead.
+type Dead = BTreeMap<(SegmentId, u64), u64>;
 
 impl<E: Env> Store<E> {
     /// Takes a checkpoint now; for clean stops and tests. It goes on if the caller does not wait.
@@ -135,7 +138,7 @@ impl<E: Env> Shared<E> {
 
     async fn new_runs(&self, table: &Memtable, full: bool) -> Result<NewRuns, DriveError> {
         let old = self.runs.borrow().list.clone();
-        let mut new = NewRuns { list: old, made: Vec::new(), dead: Vec::new() };
+        let mut new = NewRuns { list: old, made: Vec::new(), dead: Dead::new() };
         if let Err(error) = self.fill_new_runs(table, full, &mut new).await {
             self.free_runs(&new.made);
             return Err(error);
@@ -208,17 +211,17 @@ impl<E: Env> Shared<E> {
         let is_last = from + count == new.list.len();
         let expected = group.iter().map(|run| run.summary.entry_count).sum();
         let level = group.iter().map(|run| run.summary.level).max().unwrap_or(0) + 1;
-        let dead_before = new.dead.len();
+        let mut dead = Dead::new();
         let mut writer = self.run_writer(expected);
         let merged = async {
-            self.merge_into(&mut writer, &group, is_last, &mut new.dead).await?;
+            self.merge_into(&mut writer, &group, is_last, &mut dead).await?;
             writer.finish(self, level.min(63)).await
         };
-        let merged = merged.await;
-        merged.inspect_err(|_| {
-            writer.give_back(self);
-            new.dead.truncate(dead_before);
-        })
+        let run = merged.await.inspect_err(|_| writer.give_back(self))?;
+        for (segment, bytes) in dead {
+            *new.dead.entry(segment).or_default() += bytes;
+        }
+        Ok(run)
     }
 
     async fn merge_into(
@@ -226,14 +229,14 @@ impl<E: Env> Shared<E> {
         writer: &mut RunWriter,
         group: &[Rc<Run>],
         is_last: bool,
-        dead: &mut Vec<PayloadLocation>,
+        dead: &mut Dead,
     ) -> Result<(), DriveError> {
         let tombstones = if is_last { Tombstones::Drop } else { Tombstones::Keep };
         let mut next: Vec<u32> = vec![0; group.len()];
         let queues = group.iter().map(|_| BlockQueue::new()).collect();
         let mut merge = Merge::new(queues, tombstones);
         loop {
-            let starved = match merge.step(&mut |_, value| note_dead(dead, value)) {
+            let starved = match merge.step(&mut |key, value| note_dead(dead, key, value)) {
                 Merged::End => return Ok(()),
                 Merged::Starved(index) => index,
                 Merged::Entry(_, Some(value)) if is_last && is_tombstone(value) => continue,
@@ -266,8 +269,9 @@ impl<E: Env> Shared<E> {
             let summary = run.summary.encode().to_vec();
             checkpoint.runs.push(RunEntry { summary, segments: run.segments.clone() });
         }
-        for dead in &new.dead {
-            subtract(&mut checkpoint.log, dead);
+        for log in &mut checkpoint.log {
+            let dead_bytes = new.dead.get(&(log.segment, log.generation)).copied().unwrap_or(0);
+            log.live_bytes = log.live_bytes.saturating_sub(dead_bytes);
         }
         let (bytes, sum) = checkpoint.encode();
         let segment_bytes = self.space.borrow().segment_bytes();
@@ -304,8 +308,8 @@ impl<E: Env> Shared<E> {
             if let Some(before) = runs.checkpoint_segment.replace(segment) {
                 space.free_segment(before);
             }
-            for dead in &new.dead {
-                space.sub_live(dead.segment, dead.generation, dead.bytes.into());
+            for ((segment, generation), bytes) in &new.dead {
+                space.sub_live(*segment, *generation, *bytes);
             }
             self.state.borrow_mut().frozen = None;
         }
@@ -330,16 +334,10 @@ fn is_tombstone(value: &[u8]) -> bool {
     Entry::decode(value).is_ok_and(|entry| entry.value.is_none())
 }
 
-fn note_dead(dead: &mut Vec<PayloadLocation>, value: Option<&[u8]>) {
+fn note_dead(dead: &mut Dead, key: &[u8], value: Option<&[u8]>) {
     let entry = value.and_then(|value| Entry::decode(value).ok());
-    dead.extend(entry.and_then(|entry| entry.payload));
-}
-
-fn subtract(log: &mut [LogSegment], dead: &PayloadLocation) {
-    let same =
-        |log: &&mut LogSegment| log.segment == dead.segment && log.generation == dead.generation;
-    if let Some(log) = log.iter_mut().find(same) {
-        log.live_bytes = log.live_bytes.saturating_sub(dead.bytes.into());
+    if let Some((location, bytes)) = entry.and_then(|entry| log_share(key, &entry)) {
+        *dead.entry((location.segment, location.generation)).or_default() += bytes;
     }
 }
 

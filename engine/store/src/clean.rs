@@ -8,31 +8,42 @@ use crate::checkpoint::free_dead_log;
 use crate::error::DriveError;
 use crate::housekeep::{FullMerge, Memory};
 use crate::log::record_bytes;
+use crate::replay::bytes_on_drive;
 use crate::space::APPEND_GENERATION;
 use crate::store::Shared;
-use engine_env::{BLOCK_BYTES, Env, IoError};
+use engine_env::{BLOCK_BYTES, DmaBuf, Env, IoError};
 use engine_format::{
     BatchHeader, Commit, FragmentRecord, Keyspace, LogPosition, LogSegment, Move, PayloadLocation,
     Record, Relocate, SegmentHeader,
 };
 use engine_types::SegmentId;
 use futures_util::future::join_all;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
-/// All runs are merged again at the earliest after this many times the last merge took.
+/// All runs are merged again at the earliest after this many times the last merge took,
 const MERGE_PAUSE: u64 = 100;
-/// And not before this.
-const MERGE_PAUSE_US: u64 = 1_000_000;
+/// while data waits for room after this many,
+const MERGE_PAUSE_STARVING: u64 = 4;
+/// and not before this.
+const MERGE_PAUSE_US: u64 = 100_000;
 
-/// What a scan of a log segment found.
-struct Scan {
-    moves: Vec<Move>,
-    /// All batches that were ever written there could be read.
-    complete: bool,
+/// Moves that go into one batch.
+#[derive(Default)]
+struct Moves {
+    records: Vec<Record>,
+    bytes: usize,
+}
+
+impl Moves {
+    fn push(&mut self, record: Record) {
+        self.bytes += record_bytes(&record);
+        self.records.push(record);
+    }
 }
 
 impl<E: Env> Shared<E> {
-    /// Cleans the segment that gives most, or finds out what is garbage.
+    /// Cleans the segments that give most, or finds out what is garbage.
     pub(crate) async fn make_room(self: &Rc<Self>, memory: &mut Memory) -> Result<(), DriveError> {
         let start = self.superblock.borrow().log_start;
         free_dead_log(&self.state.borrow(), &mut self.space.borrow_mut(), &start);
@@ -46,20 +57,32 @@ impl<E: Env> Shared<E> {
             return self.clean_log(victim, memory).await;
         }
         let may_relocate = may_move && !self.log.borrow().stalled;
-        let append = self.space.borrow().append_victim(&memory.in_vain);
-        if let Some(victim) = append.filter(|_| may_relocate) {
-            return self.clean_append(victim, memory).await;
+        let append = self.space.borrow().append_victims(self.live_bytes_max(), &memory.in_vain);
+        if may_relocate && !append.is_empty() {
+            return self.clean_append(append, memory).await;
         }
         if self.is_merge_due(memory) {
             return self.merge_all(memory).await;
         }
         memory.helpless = true;
+        self.space.borrow_mut().starving = false;
         Ok(())
+    }
+
+    /// The most a segment may hold that is still worth cleaning: while data waits for room, nearly
+    /// all of it, less what batches take beside the moves.
+    fn live_bytes_max(&self) -> u64 {
+        let space = self.space.borrow();
+        let part = space.segment_bytes() / 16;
+        if space.starving { part * 15 } else { part * 12 }
     }
 
     /// Whether a merge of all runs may find garbage that is worth it.
     fn is_merge_due(&self, memory: &Memory) -> bool {
         let Some(merged) = &memory.merged else { return true };
+        if !self.space.borrow().unmerged {
+            return false;
+        }
         let (logged, stalled) = {
             let log = self.log.borrow();
             (log.bytes - merged.log_bytes, log.stalled)
@@ -70,7 +93,9 @@ impl<E: Env> Shared<E> {
         };
         // A small drive fills with little log.
         let worth = (self.config.log_bytes_between_checkpoints / 8).min(drive_bytes / 64);
-        let pause = (merged.took_us * MERGE_PAUSE).max(MERGE_PAUSE_US);
+        let starving = self.space.borrow().starving;
+        let times = if starving { MERGE_PAUSE_STARVING } else { MERGE_PAUSE };
+        let pause = (merged.took_us * times).max(MERGE_PAUSE_US);
         let rested = self.env.now_us() >= merged.end_us + pause;
         logged >= worth || (rested && (logged > 0 || stalled))
     }
@@ -78,21 +103,23 @@ impl<E: Env> Shared<E> {
     async fn merge_all(self: &Rc<Self>, memory: &mut Memory) -> Result<(), DriveError> {
         let begin_us = self.env.now_us();
         let log_bytes = self.log.borrow().bytes;
+        self.space.borrow_mut().unmerged = false;
         let outcome = self.checkpoint(true).await;
         let end_us = self.env.now_us();
         memory.merged = Some(FullMerge { log_bytes, end_us, took_us: end_us - begin_us });
-        outcome?;
-        if self.runs.borrow().len() <= 1 {
+        if outcome.is_ok() && self.runs.borrow().len() <= 1 {
             // What is live is known exactly now.
             memory.in_vain.clear();
+        } else {
+            self.space.borrow_mut().unmerged = true;
         }
-        Ok(())
+        outcome
     }
 
     fn log_victim(&self, start: &LogPosition, memory: &Memory) -> Option<LogSegment> {
         let in_use = self.log.borrow().current();
+        let live_bytes_max = self.live_bytes_max();
         let space = self.space.borrow();
-        let live_bytes_max = space.segment_bytes() * 3 / 4;
         space
             .log_before(start.batch_sequence)
             .into_iter()
@@ -115,63 +142,85 @@ impl<E: Env> Shared<E> {
         memory: &mut Memory,
     ) -> Result<(), DriveError> {
         let identity = (victim.segment, victim.generation);
-        let scan = match self.scan_log(&victim).await {
-            Ok(scan) => scan,
-            Err(DriveError::Io(IoError::Failed(_))) => {
-                // Another segment may be readable.
+        match self.move_all(&victim).await {
+            Ok(true) => {
+                // Shadowed entries of the runs may still name it; readers never come to those.
+                self.space.borrow_mut().free_log(victim.segment, victim.generation);
+                self.counters.cleaned.set(self.counters.cleaned.get() + 1);
+            }
+            // Another segment may be readable.
+            Ok(false) | Err(DriveError::Io(IoError::Failed(_))) => {
                 memory.in_vain.insert(identity);
-                return Ok(());
             }
             Err(error) => return Err(error),
-        };
-        let records: Vec<Record> = scan.moves.into_iter().map(Record::Move).collect();
-        let batches = records.len() / self.config.batch_records_max.max(1) + 1;
-        let cost_bytes =
-            records.iter().map(record_bytes).sum::<usize>() + batches * 2 * BLOCK_BYTES;
-        let worth_bytes = self.space.borrow().segment_bytes() * 3 / 4;
-        if cost_bytes as u64 > worth_bytes {
-            memory.in_vain.insert(identity);
-            return Ok(());
-        }
-        let receivers: Vec<_> = records.into_iter().map(|record| self.append(record)).collect();
-        for moved in join_all(receivers).await {
-            moved.unwrap_or(Err(DriveError::Failed))?;
-        }
-        if scan.complete {
-            // Shadowed entries of the runs may still name it; readers never come to those.
-            self.space.borrow_mut().free_log(victim.segment, victim.generation);
-            self.counters.cleaned.set(self.counters.cleaned.get() + 1);
-        } else {
-            memory.in_vain.insert(identity);
         }
         Ok(())
     }
 
-    async fn scan_log(&self, victim: &LogSegment) -> Result<Scan, DriveError> {
-        let segment_bytes = usize::try_from(self.space.borrow().segment_bytes()).unwrap_or(0);
-        let bytes = self.read_at(self.segment_offset(victim.segment), segment_bytes).await?;
-        let mut at = SegmentHeader::BYTES;
-        let mut moves = Vec::new();
+    /// Moves what is live in a log segment, batch by batch. `false` where not all batches that
+    /// were ever written there can be read.
+    async fn move_all(self: &Rc<Self>, victim: &LogSegment) -> Result<bool, DriveError> {
+        let segment_bytes = self.space.borrow().segment_bytes();
+        let mut at = SegmentHeader::BYTES as u64;
         let mut last_batch = 0;
-        while at + BatchHeader::BYTES <= bytes.len() {
-            let Ok((header, payload, _)) = BatchHeader::open(&bytes[at..]) else { break };
-            if header.generation != victim.generation || header.segment != victim.segment {
-                break;
-            }
-            let base = (at + BatchHeader::BYTES) as u64;
+        let mut moves = Moves::default();
+        while let Some((header, bytes)) = self.batch_of(victim, at, segment_bytes).await? {
+            let payload = &bytes[BatchHeader::BYTES..][..header.payload_bytes as usize];
             let Ok(records) = Record::decode_all(payload, header.record_count as usize) else {
                 break;
             };
+            let base = at + BatchHeader::BYTES as u64;
             for (record, offset) in records {
                 let location =
                     crate::log::locate(&record, victim.segment, victim.generation, base, offset);
                 let Some(location) = location else { continue };
-                moves.extend(self.moves_of(&record, location).await?);
+                for moved in self.moves_of(&record, location).await? {
+                    moves.push(Record::Move(moved));
+                    // Whole batches: a batch for each move would fill the log with padding.
+                    if moves.bytes >= self.config.batch_bytes_max
+                        || moves.records.len() >= self.config.batch_records_max
+                    {
+                        self.carry_out(&mut moves).await?;
+                    }
+                }
             }
             last_batch = header.sequence;
-            at += (BatchHeader::BYTES + payload.len()).next_multiple_of(BLOCK_BYTES);
+            at += bytes.len() as u64;
         }
-        Ok(Scan { moves, complete: last_batch >= victim.last_batch })
+        self.carry_out(&mut moves).await?;
+        Ok(last_batch >= victim.last_batch)
+    }
+
+    /// Logs moves.
+    async fn carry_out(self: &Rc<Self>, moves: &mut Moves) -> Result<(), DriveError> {
+        moves.bytes = 0;
+        let receivers: Vec<_> = moves.records.drain(..).map(|moved| self.append(moved)).collect();
+        for moved in join_all(receivers).await {
+            moved.unwrap_or(Err(DriveError::Failed))?;
+        }
+        Ok(())
+    }
+
+    /// The batch at an offset of a log segment, with its padding.
+    async fn batch_of(
+        &self,
+        victim: &LogSegment,
+        at: u64,
+        segment_bytes: u64,
+    ) -> Result<Option<(BatchHeader, DmaBuf)>, DriveError> {
+        if at + BLOCK_BYTES as u64 > segment_bytes {
+            return Ok(None);
+        }
+        let offset = self.segment_offset(victim.segment) + at;
+        let head = self.read_at(offset, BLOCK_BYTES).await?;
+        let Ok(header) = BatchHeader::peek(&head) else { return Ok(None) };
+        let len = bytes_on_drive(&header);
+        let is_other = header.generation != victim.generation || header.segment != victim.segment;
+        if is_other || at + len as u64 > segment_bytes {
+            return Ok(None);
+        }
+        let bytes = if len == BLOCK_BYTES { head } else { self.read_at(offset, len).await? };
+        Ok(BatchHeader::open(&bytes).is_ok().then_some((header, bytes)))
     }
 
     /// The moves a record of a cleaned segment needs: of the entries that still point to it.
@@ -213,26 +262,31 @@ impl<E: Env> Shared<E> {
         keys.filter(|(_, mutation)| mutation.has_payload).map(|(key, _)| key).collect()
     }
 
-    /// Copies the fragments of an append segment elsewhere.
+    /// Copies the fragments of append segments elsewhere.
     async fn clean_append(
         self: &Rc<Self>,
-        victim: SegmentId,
+        victims: BTreeSet<SegmentId>,
         memory: &mut Memory,
     ) -> Result<(), DriveError> {
-        let outcome = self.relocate_all(victim).await;
+        let outcome = self.relocate_all(&victims).await;
         match outcome {
             Ok(()) | Err(DriveError::Full | DriveError::Io(IoError::Failed(_))) => {}
             Err(error) => return Err(error),
         }
-        if self.space.borrow().is_append(victim) {
-            memory.in_vain.insert((victim, APPEND_GENERATION));
-        } else {
-            self.counters.cleaned.set(self.counters.cleaned.get() + 1);
+        for victim in victims {
+            if self.space.borrow().is_append(victim) {
+                memory.in_vain.insert((victim, APPEND_GENERATION));
+            } else {
+                self.counters.cleaned.set(self.counters.cleaned.get() + 1);
+            }
         }
         Ok(())
     }
 
-    async fn relocate_all(self: &Rc<Self>, victim: SegmentId) -> Result<(), DriveError> {
+    async fn relocate_all(
+        self: &Rc<Self>,
+        victims: &BTreeSet<SegmentId>,
+    ) -> Result<(), DriveError> {
         let mut start = vec![Keyspace::Fragments as u8];
         let end = [Keyspace::Fragments as u8 + 1];
         loop {
@@ -240,7 +294,7 @@ impl<E: Env> Shared<E> {
             for (_, entry) in &page.entries {
                 let Some(value) = &entry.value else { continue };
                 let record = FragmentRecord::from_value(value)?;
-                if record.extents.iter().any(|extent| extent.segment == victim) {
+                if record.extents.iter().any(|extent| victims.contains(&extent.segment)) {
                     self.relocate(record).await?;
                 }
             }

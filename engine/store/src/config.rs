@@ -18,6 +18,8 @@ pub struct StoreConfig {
     pub runs_per_level: usize,
     /// How long released fragments stay readable for reads under way.
     pub release_delay_us: u64,
+    /// How long a write waits for cleaning to make room.
+    pub room_wait_us: u64,
     /// How often idle housekeeping looks for work.
     pub housekeeping_us: u64,
 }
@@ -32,6 +34,7 @@ impl Default for StoreConfig {
             block_cache_bytes: 32 << 20,
             runs_per_level: 6,
             release_delay_us: 2_000_000,
+            room_wait_us: 2_000_000,
             housekeeping_us: 200_000,
         }
     }

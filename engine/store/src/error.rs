@@ -20,6 +20,9 @@ pub enum DriveError {
     /// No space for data. Deletes go on.
     #[error("the drive is full")]
     Full,
+    /// No space for data now; garbage is being cleaned away.
+    #[error("the drive is full, and space is being freed")]
+    Cleaning,
     /// No such fragment or entry on this drive.
     #[error("not on this drive")]
     NotFound,
@@ -46,7 +49,7 @@ impl DriveError {
             Self::Format(error) => error.class(),
             Self::Failed | Self::NotFormatted => ErrorClass::Device,
             Self::Full => ErrorClass::NoSpace,
-            Self::Fenced => ErrorClass::Busy,
+            Self::Fenced | Self::Cleaning => ErrorClass::Busy,
             Self::NotFound => ErrorClass::NotFound,
             Self::LogRot(_) => ErrorClass::Corrupt,
             Self::TooSmall(..) => ErrorClass::Invalid,

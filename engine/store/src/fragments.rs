@@ -48,7 +48,7 @@ pub(crate) struct Fragments {
     open: BTreeMap<DataId, Open>,
     maps: BTreeMap<DataId, Rc<FragmentMap>>,
     /// How often all streams were abandoned.
-    abandoned: u64,
+    pub abandoned: u64,
 }
 
 impl Fragments {
@@ -87,14 +87,13 @@ impl<E: Env> Store<E> {
         shared.discard_fragment(plan.data);
         let abandoned = shared.fragments.borrow().abandoned;
         let reserved = shared
-            .with_growth(|space| {
+            .with_room(|space| {
                 if space.is_reserved(plan.data) {
                     return Ok(None);
                 }
                 space.reserve_fragment(plan.data, fragment_bytes, plan.heals).map(Some)
             })
-            .await
-            .inspect_err(|_| shared.housekeeping_wanted())?;
+            .await?;
         let Some((append, extents)) = reserved else { return Err(DriveError::Fenced) };
         if shared.fragments.borrow().abandoned != abandoned {
             shared.space.borrow_mut().give_back(plan.data);

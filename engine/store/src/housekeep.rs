@@ -72,10 +72,10 @@ impl<E: Env> Shared<E> {
             || (stalled && !space.can_grow() && bytes >= space.segment_bytes() / 2)
     }
 
-    /// Cleaning starts here: data has less than 15 % left above the reserve.
+    /// Cleaning starts here: data has less than 15 % left above the reserve, or waits for room.
     pub(crate) fn is_tight(&self, space: &Space) -> bool {
         let low = space.reserve() + (space.segment_count() * 3 / 20).max(4);
-        space.free_segments() < low
+        space.starving || space.free_segments() < low
     }
 
     pub(crate) async fn housekeep(self: Rc<Self>) {

@@ -11,6 +11,9 @@ use futures_util::future::try_join_all;
 use std::cell::Cell;
 use std::future::Future;
 
+/// How often a write that waits for room looks for it.
+const ROOM_POLL_US: u64 = 5000;
+
 impl<E: Env> Shared<E> {
     /// Writes a buffer at an offset of the drive, in pieces the drive takes. Submitted at once.
     pub(crate) fn write_pieces(
@@ -91,6 +94,25 @@ impl<E: Env> Shared<E> {
         Ok(result?)
     }
 
+    /// Runs an allocation of data; where cleaning can make room it waits for that.
+    pub(crate) async fn with_room<T>(
+        &self,
+        mut allocate: impl FnMut(&mut Space) -> Result<T, NoSpace>,
+    ) -> Result<T, DriveError> {
+        let end_us = self.env.now_us() + self.config.room_wait_us;
+        loop {
+            let outcome = self.with_growth(&mut allocate).await;
+            if outcome.is_err() {
+                self.housekeeping_wanted();
+            }
+            let waits = matches!(outcome, Err(DriveError::Cleaning)) && self.failed().is_none();
+            if !waits || self.env.now_us() >= end_us {
+                return outcome;
+            }
+            self.env.sleep_us(ROOM_POLL_US).await;
+        }
+    }
+
     /// Runs an allocation, growing the drive as long as that helps.
     pub(crate) async fn with_growth<T>(
         &self,
@@ -101,6 +123,7 @@ impl<E: Env> Shared<E> {
             match outcome {
                 Ok(value) => return Ok(value),
                 Err(NoSpace::Full) => return Err(DriveError::Full),
+                Err(NoSpace::Cleaning) => return Err(DriveError::Cleaning),
                 Err(NoSpace::Growth) => match self.grow(4).await {
                     // A full host is remembered: the space may do without growing.
                     Ok(()) | Err(DriveError::Io(IoError::NoSpace)) => {}

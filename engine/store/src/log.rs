@@ -116,6 +116,17 @@ impl Log {
         (urgent, others, bytes)
     }
 
+    /// The most the next batch takes: what is left of the segment if its first record fits there,
+    /// else what a fresh segment takes.
+    fn batch_bytes_max(&self, configured: usize, segment_bytes: u64) -> usize {
+        let left = segment_bytes - self.next.offset_bytes;
+        let left = usize::try_from(left).unwrap_or(usize::MAX).saturating_sub(BatchHeader::BYTES);
+        let fresh = usize::try_from(segment_bytes - SEGMENT_OVERHEAD_BYTES).unwrap_or(usize::MAX);
+        let first = self.urgent.front().or(self.queue.front());
+        let fits = first.is_some_and(|first| first.bytes_estimate <= left);
+        configured.min(if fits { left } else { fresh })
+    }
+
     pub(crate) fn depth(&self) -> usize {
         self.queued() + self.in_flight.values().map(|batch| batch.records.len()).sum::<usize>()
     }
@@ -132,6 +143,9 @@ struct Limits {
 /// What batch and segment headers take of a segment, and a block of padding.
 pub(crate) const SEGMENT_OVERHEAD_BYTES: u64 = 8192;
 
+/// What a move takes beside key, value and payload, at most.
+pub(crate) const MOVE_BYTES: usize = 64;
+
 /// At most how many bytes a record takes in a batch.
 pub(crate) fn record_bytes(record: &Record) -> usize {
     match record {
@@ -145,7 +159,9 @@ pub(crate) fn record_bytes(record: &Record) -> usize {
                 + commit.adopts.iter().map(|f| 96 + f.extents.len() * 12).sum::<usize>()
                 + commit.releases.len() * 16
         }
-        Record::Move(moved) => 64 + moved.key.len() + moved.value.len() + moved.payload.len(),
+        Record::Move(moved) => {
+            MOVE_BYTES + moved.key.len() + moved.value.len() + moved.payload.len()
+        }
         Record::Marks(list) => 32 + list.len() * 16,
         Record::Aborts(list) => 32 + list.len() * 16,
         Record::Peers(list) => 32 + list.len() * 13,
@@ -253,8 +269,7 @@ impl<E: Env> Shared<E> {
         };
         let is_urgent = !log.urgent.is_empty();
         let limits = Limits {
-            // A batch is never larger than a segment takes.
-            bytes_max: self.config.batch_bytes_max.min(self.record_bytes_max()),
+            bytes_max: log.batch_bytes_max(self.config.batch_bytes_max, segment_bytes),
             records_max: self.config.batch_records_max,
             urgent: is_urgent && !room[0],
         };

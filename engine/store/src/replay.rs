@@ -280,7 +280,7 @@ impl<D: Drive> Replay<'_, D> {
 }
 
 /// Bytes of a batch with its padding.
-fn bytes_on_drive(header: &BatchHeader) -> usize {
+pub(crate) fn bytes_on_drive(header: &BatchHeader) -> usize {
     (BatchHeader::BYTES + header.payload_bytes as usize).next_multiple_of(BLOCK_BYTES)
 }
 

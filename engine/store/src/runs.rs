@@ -244,10 +244,14 @@ impl RunWriter {
     }
 }
 
-/// A segment for the index, from the reserve if need be. Some are left to the log, unless it is
-/// the log that waits for what a checkpoint frees.
+/// A segment for the index, from the reserve if need be. Some are left to the log, fewer if data
+/// waits for room, and none if it is the log that waits for what a checkpoint frees.
 pub(crate) async fn take_run_segment<E: Env>(shared: &Shared<E>) -> Result<SegmentId, DriveError> {
-    let keeps = if shared.log.borrow().stalled { 0 } else { LOG_KEEPS };
+    let keeps = match (shared.log.borrow().stalled, shared.space.borrow().starving) {
+        (true, _) => 0,
+        (false, true) => LOG_KEEPS / 2,
+        (false, false) => LOG_KEEPS,
+    };
     shared
         .with_growth(|space| {
             let segment = space.take_index_segment(keeps)?;

@@ -3,10 +3,12 @@
 //! Invariants: derived from the drive's own records only (rule 10); a bit set for a reservation
 //! is not in a checkpoint until the write that adopts it is settled; segment 0 is never given
 //! out; the reserve is given only to the log, the index and cleaning (rule 19), and the last of it
-//! only to the log; `live_bytes` of a log segment counts what memtable and runs refer to, entries
-//! shadowed in the runs included.
+//! only to the log; `live_bytes` of a log segment counts what memtable and runs refer to, as
+//! cleaning would write it, entries shadowed in the runs included. A drive is full by what is live,
+//! not by what is free: where garbage could be cleaned away, data waits for it.
 
 mod fragments;
+mod room;
 
 pub(crate) use fragments::APPEND_GENERATION;
 
@@ -56,6 +58,12 @@ pub(crate) struct Space {
     host_full: bool,
     /// Data was asked for since it was opened.
     in_use: bool,
+    /// Data was refused or waits for want of free segments when it asked last, and cleaning has
+    /// not found since that it can do no more.
+    pub starving: bool,
+    /// Entries were written that may shadow others in the runs, which are counted live until the
+    /// next merge of all runs.
+    pub unmerged: bool,
 }
 
 /// The space of a reservation: whether it is appended, and where it lies.
@@ -66,6 +74,8 @@ type Parted = (bool, Vec<Extent>);
 pub(crate) enum NoSpace {
     /// Segments must be prepared first.
     Growth,
+    /// The drive is full down to the reserve, but not all of it is live: cleaning makes room.
+    Cleaning,
     /// The drive is full down to the reserve.
     Full,
 }
@@ -88,6 +98,8 @@ impl Space {
             run_segments: 0,
             host_full: false,
             in_use: false,
+            starving: false,
+            unmerged: true,
         }
     }
 
@@ -205,9 +217,7 @@ impl Space {
     }
 
     fn take_data_segment(&mut self) -> Result<u32, NoSpace> {
-        if self.free_segments() <= self.reserve() + self.log_segments_promised() {
-            return Err(NoSpace::Full);
-        }
+        self.check_room(self.log_segments_promised())?;
         // The growth of log and index cannot wait for a host that may be full.
         if !self.has_prepared(LOG_KEEPS + INDEX_KEEPS) && self.can_grow() {
             return Err(NoSpace::Growth);
@@ -223,9 +233,7 @@ impl Space {
     pub(crate) fn promise_log(&mut self, bytes: u64) -> Result<(), NoSpace> {
         self.in_use = true;
         let promised = (self.log_bytes_promised + bytes).div_ceil(self.segment_bytes / 2);
-        if u64::from(self.free_segments()) <= u64::from(self.reserve()) + promised {
-            return Err(NoSpace::Full);
-        }
+        self.check_room(u32::try_from(promised).unwrap_or(u32::MAX))?;
         self.log_bytes_promised += bytes;
         Ok(())
     }

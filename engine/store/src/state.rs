@@ -7,6 +7,7 @@
 //! replicated key the higher sequence stays, but `Sequence::ZERO` (made equal to the drives in
 //! sync, while writes stand still) always wins.
 
+use crate::log::MOVE_BYTES;
 use crate::space::Space;
 use engine_format::{
     Commit, Entry, IndexKey, Keyspace, Move, PayloadLocation, PeerKnown, Record, Relocate, View,
@@ -30,6 +31,15 @@ pub(crate) struct Pending {
 /// Whether an entry stays in spite of a later record of this sequence.
 fn outranks(old: &Entry, sequence: Sequence) -> bool {
     sequence != Sequence::ZERO && old.sequence > sequence
+}
+
+/// Where an entry's payload lies, and what keeping it takes of the log: the record by which
+/// cleaning would move it.
+pub(crate) fn log_share(key: &[u8], entry: &Entry) -> Option<(PayloadLocation, u64)> {
+    let location = entry.payload?;
+    let value_bytes = entry.value.as_ref().map_or(0, Vec::len);
+    let bytes = MOVE_BYTES + key.len() + value_bytes;
+    Some((location, bytes as u64 + u64::from(location.bytes)))
 }
 
 fn entry_bytes(key: &[u8], entry: &Entry) -> usize {
@@ -217,6 +227,7 @@ impl State {
             }
             let payload = payload.filter(|_| mutation.has_payload);
             let value = mutation.value.clone();
+            space.unmerged = true;
             self.put(space, key, Entry { sequence: commit.sequence, payload, value });
         }
         for fragment in &commit.adopts {
@@ -256,12 +267,14 @@ impl State {
 
     fn put(&mut self, space: &mut Space, key: Vec<u8>, entry: Entry) {
         self.memtable_bytes += entry_bytes(&key, &entry);
-        if let Some(location) = entry.payload {
-            space.add_live(location.segment, location.generation, location.bytes.into());
+        if let Some((location, bytes)) = log_share(&key, &entry) {
+            space.add_live(location.segment, location.generation, bytes);
         }
-        if let Some(location) = self.memtable.insert(key, entry).and_then(|old| old.payload) {
-            space.sub_live(location.segment, location.generation, location.bytes.into());
+        let old = self.memtable.get(&key).and_then(|old| log_share(&key, old));
+        if let Some((location, bytes)) = old {
+            space.sub_live(location.segment, location.generation, bytes);
         }
+        self.memtable.insert(key, entry);
     }
 
     /// Takes a frozen memtable back, as if it had never been frozen.
@@ -272,9 +285,9 @@ impl State {
         for (key, entry) in newer {
             let is_older = is_replicated(&key)
                 && self.memtable.get(&key).is_some_and(|old| outranks(old, entry.sequence));
-            if let Some(location) = entry.payload {
+            if let Some((location, bytes)) = log_share(&key, &entry) {
                 // Counted when it was put.
-                space.sub_live(location.segment, location.generation, location.bytes.into());
+                space.sub_live(location.segment, location.generation, bytes);
             }
             if !is_older {
                 self.put(space, key, entry);

@@ -365,17 +365,22 @@ impl<E: Env> Store<E> {
         state.pending.values().map(|pending| Rc::clone(&pending.commit)).collect()
     }
 
-    /// Whether there is room for a payload of so many bytes in the log; promises it.
+    /// Promises room for a payload of so many bytes in the log; waits while cleaning makes some.
+    /// Dropping the future promises nothing.
     ///
     /// # Errors
-    /// `Full`, or `Failed`.
-    pub fn promise_payload(&self, bytes: u64) -> Result<(), DriveError> {
+    /// `Full`, `Cleaning` where that takes too long, or `Failed`.
+    pub async fn promise_payload(&self, bytes: u64) -> Result<(), DriveError> {
         if let Some(error) = self.failed() {
             return Err(error);
         }
-        let promised = self.shared.space.borrow_mut().promise_log(bytes);
-        self.shared.housekeeping_wanted();
-        promised.map_err(|_| DriveError::Full)
+        let abandoned = self.shared.fragments.borrow().abandoned;
+        self.shared.with_room(|space| space.promise_log(bytes)).await?;
+        if self.shared.fragments.borrow().abandoned == abandoned {
+            return Ok(());
+        }
+        self.return_payload_promise(bytes);
+        Err(DriveError::Fenced)
     }
 
     /// Gives a promise of `promise_payload` back unused.

@@ -29,6 +29,7 @@ fn config() -> StoreConfig {
         block_cache_bytes: 64 << 10,
         runs_per_level: 3,
         release_delay_us: 0,
+        room_wait_us: 500_000,
         housekeeping_us: 2000,
     }
 }
@@ -137,7 +138,7 @@ impl Run {
             self.store.discard_fragment(data_id(generation));
             return;
         }
-        if kind == 1 && self.store.promise_payload(payload.len() as u64).is_err() {
+        if kind == 1 && self.store.promise_payload(payload.len() as u64).await.is_err() {
             return;
         }
         self.model.borrow_mut().keys.entry(key).or_default().attempted.push(value);

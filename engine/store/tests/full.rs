@@ -12,7 +12,6 @@ use shards_sim::Random;
 use std::collections::BTreeMap;
 
 #[test]
-#[ignore = "open: a full drive gives back less than was deleted, and slowly"]
 fn a_full_drive_takes_as_much_again_as_was_deleted() {
     let mut rig = Rig::new(1, 64);
     let mut live = BTreeMap::new();
@@ -30,7 +29,7 @@ fn a_full_drive_takes_as_much_again_as_was_deleted() {
             client.check().await;
             (client, filled, doomed.len())
         });
-        assert!(filled * 10 >= deleted * 8, "round {round}: {deleted} deleted, {filled} put");
+        assert!(filled * 100 >= deleted * 95, "round {round}: {deleted} deleted, {filled} put");
         assert!(filled > 100, "round {round}: {filled} put");
         live = std::mem::take(&mut client.live);
         drop(client);
@@ -39,7 +38,6 @@ fn a_full_drive_takes_as_much_again_as_was_deleted() {
 }
 
 #[test]
-#[ignore = "open: a full drive gives back less than was deleted, and slowly"]
 fn a_full_drive_is_cleaned_without_opening_it_again() {
     let mut rig = Rig::new(2, 48);
     let mut client = rig.client(BTreeMap::new());
@@ -53,7 +51,7 @@ fn a_full_drive_is_cleaned_without_opening_it_again() {
                 client.delete(*key).await;
             }
             let filled = client.fill().await;
-            assert!(filled * 10 >= doomed.len() * 8, "round {round}: {filled}, {}", doomed.len());
+            assert!(filled * 100 >= doomed.len() * 95, "round {round}: {filled}, {}", doomed.len());
         }
         client.check().await;
         assert!(client.store.usage().cleaned_segments > 0, "segments were cleaned");
@@ -116,7 +114,6 @@ fn a_checkpoint_and_openings_without_a_write_keep_the_log_whole() {
 }
 
 #[test]
-#[ignore = "open: a full drive gives back less than was deleted, and slowly"]
 fn a_full_host_makes_a_full_drive_and_no_failed_one() {
     let mut rig = Rig::new(5, 200);
     let mut client = rig.client(BTreeMap::new());
@@ -231,13 +228,13 @@ fn abandoned_streams_and_promises_give_everything_back() {
         store.reserve_fragment(plan(0)).await.unwrap();
         assert_eq!(store.reserved_fragments(), 8);
         let mut promised = 0;
-        while store.promise_payload(100 << 10).is_ok() {
+        while store.promise_payload(100 << 10).await.is_ok() {
             promised += 1;
         }
         assert!(promised > 0, "there was space");
         store.abandon_streams();
         assert_eq!(store.reserved_fragments(), 0);
-        assert_eq!(store.promise_payload(100 << 10), Ok(()));
+        assert_eq!(store.promise_payload(100 << 10).await, Ok(()));
         assert_eq!(store.census().get("extents"), None, "no segment is left over");
     });
 }

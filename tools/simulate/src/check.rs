@@ -22,6 +22,8 @@ const PROBE_KEYS: u64 = 20_000;
 const SETTLE_US: u64 = 150_000;
 /// A drive may keep so many segments of log and index when all objects are gone.
 const SLACK_SEGMENTS: u64 = 32;
+/// Room is asked for in pieces of so many bytes.
+const PROMISE_BYTES: u64 = 64 << 10;
 
 impl Process {
     /// Tries something until it is done; in strict checks it must be.
@@ -150,7 +152,8 @@ impl Process {
         self.env.sleep_us(SETTLE_US + self.site.swarm.store.release_delay_us).await;
     }
 
-    /// After everything was deleted: no entry and no fragment is left, and space came back.
+    /// After everything was deleted: no entry and no fragment is left, and what is garbage makes
+    /// room for new data.
     pub async fn check_empty(self: Rc<Self>, free_bytes: Vec<u64>) {
         let mut left = String::new();
         for _ in 0..TRIES_MAX {
@@ -191,11 +194,18 @@ impl Process {
             return Err(format!("{} fragments stay reserved", store.reserved_fragments()));
         }
         let slack = SLACK_SEGMENTS * crate::options::SEGMENT_BYTES;
-        let usage = store.usage();
-        if usage.free_bytes + slack < free_bytes {
-            let census = store.census();
-            return Err(format!("{} of {free_bytes} are free: {census:?}", usage.free_bytes));
+        // A promise of log space keeps twice as much free.
+        let wanted_bytes = free_bytes.saturating_sub(slack) / 2;
+        let mut promised_bytes = 0;
+        let mut outcome = Ok(());
+        while promised_bytes < wanted_bytes && outcome.is_ok() {
+            outcome = store.promise_payload(PROMISE_BYTES).await;
+            promised_bytes += PROMISE_BYTES;
         }
-        Ok(())
+        store.return_payload_promise(promised_bytes);
+        outcome.map_err(|error| {
+            let census = store.census();
+            format!("room for {promised_bytes} of {wanted_bytes} bytes: {error}, {census:?}")
+        })
     }
 }

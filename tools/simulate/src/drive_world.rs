@@ -46,6 +46,7 @@ fn config() -> StoreConfig {
         block_cache_bytes: 64 << 10,
         runs_per_level: 3,
         release_delay_us: 0,
+        room_wait_us: 500_000,
         housekeeping_us: 2000,
     }
 }
@@ -135,7 +136,7 @@ impl Run {
             self.store.discard_fragment(data_id(generation));
             return Ok(());
         }
-        if !payload.is_empty() && self.store.promise_payload(payload.len() as u64).is_err() {
+        if !payload.is_empty() && self.store.promise_payload(payload.len() as u64).await.is_err() {
             return Ok(());
         }
         self.model.borrow_mut().attempt(key, value);

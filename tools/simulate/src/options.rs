@@ -141,6 +141,7 @@ impl Swarm {
             block_cache_bytes: 64 << 10,
             runs_per_level: *random.pick(&[2, 3, 4]),
             release_delay_us: *random.pick(&[0, 0, 5000]),
+            room_wait_us: 500_000,
             housekeeping_us: 2000,
         };
         let writers = 1 + random.below(6);

@@ -236,6 +236,8 @@ impl Space {
             run_segments: self.run_segments,
             host_full: false,
             in_use: false,
+            starving: false,
+            unmerged: false,
         };
         for (append, extents) in self.reserved.values().chain(self.parted.values()) {
             for extent in extents {
@@ -276,16 +278,20 @@ impl Space {
         }
     }
 
-    /// The append segment with the least in use, if cleaning it gains at least a quarter of it
-    /// and was not tried `in_vain`.
-    pub(crate) fn append_victim(&self, in_vain: &BTreeSet<(SegmentId, u64)>) -> Option<SegmentId> {
-        let worth = u64::from(self.units_per_segment()) * 3 / 4;
-        self.slots
+    /// The append segments with the least in use, none above `live_bytes_max`, whose fragments
+    /// fit a segment together, but those of `in_vain`.
+    pub(crate) fn append_victims(
+        &self,
+        live_bytes_max: u64,
+        in_vain: &BTreeSet<(SegmentId, u64)>,
+    ) -> BTreeSet<SegmentId> {
+        let mut victims: Vec<(u64, SegmentId)> = self
+            .slots
             .iter()
             .zip(0_u32..)
             .filter_map(|(slot, segment)| match slot {
                 Slot::Append { live_units }
-                    if *live_units <= worth
+                    if *live_units * UNIT_BYTES <= live_bytes_max
                         && self.append.is_none_or(|(open, _)| open.0 != segment)
                         && !in_vain.contains(&(SegmentId(segment), APPEND_GENERATION))
                         && !self.is_reserved_in(segment) =>
@@ -294,8 +300,14 @@ impl Space {
                 }
                 _ => None,
             })
-            .min()
-            .map(|(_, segment)| segment)
+            .collect();
+        victims.sort_unstable();
+        let mut units_left = u64::from(self.units_per_segment());
+        let fits = |(live_units, segment): (u64, SegmentId)| {
+            units_left = units_left.checked_sub(live_units)?;
+            Some(segment)
+        };
+        victims.into_iter().map_while(fits).collect()
     }
 
     fn is_reserved_in(&self, segment: u32) -> bool {

@@ -43,6 +43,7 @@ pub fn config() -> StoreConfig {
         block_cache_bytes: 64 << 10,
         runs_per_level: 3,
         release_delay_us: 0,
+        room_wait_us: 500_000,
         housekeeping_us: 2000,
     }
 }
@@ -157,7 +158,7 @@ impl Client {
 
     /// Puts one more object; gives its key.
     pub async fn put(&mut self) -> Result<u64, DriveError> {
-        self.store.promise_payload(self.object_bytes as u64)?;
+        self.store.promise_payload(self.object_bytes as u64).await?;
         let key = self.next;
         self.next += 1;
         self.write(key, Some(key)).await?;
@@ -176,7 +177,7 @@ impl Client {
         while refused < 40 {
             match self.put().await {
                 Ok(_) => (count, refused) = (count + 1, 0),
-                Err(DriveError::Full) => {
+                Err(DriveError::Full | DriveError::Cleaning) => {
                     refused += 1;
                     self.env.sleep_us(50_000).await;
                 }
