@@ -157,7 +157,7 @@ impl Checkpoint {
         })?;
         let pending = list(reader, |r| {
             let (commit, _) = Commit::decode(r)?;
-            let location = if r.u8()? == 0 { None } else { Some(location(r)?) };
+            let location = if r.flag()? { Some(location(r)?) } else { None };
             Ok((commit, location))
         })?;
         let runs = list(reader, |r| {

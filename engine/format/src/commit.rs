@@ -130,7 +130,7 @@ impl Commit {
     pub fn decode(reader: &mut Reader<'_>) -> Result<(Self, usize), FormatError> {
         let start_bytes = reader.rest().len();
         let sequence = reader.sequence()?;
-        let settled = reader.u8()? != 0;
+        let settled = reader.flag()?;
         let order = Order::decode(reader)?;
         let (positions, missing) = (reader.positions()?, reader.positions()?);
         let holders = reader.positions()?;
@@ -179,6 +179,9 @@ fn decode_mutations(reader: &mut Reader<'_>) -> Result<Vec<Mutation>, FormatErro
             .filter(|space| space.is_replicated())
             .ok_or(reader.bounds())?;
         let flags = reader.u8()?;
+        if flags & !3 != 0 {
+            return Err(reader.bounds());
+        }
         let suffix = reader.bytes(SUFFIX_BYTES_MAX)?.to_vec();
         let value =
             if flags & 1 == 0 { None } else { Some(reader.bytes(VALUE_BYTES_MAX)?.to_vec()) };

@@ -62,6 +62,9 @@ impl Entry {
     pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
         let mut reader = Reader::new(bytes, "an index entry");
         let flags = reader.u8()?;
+        if flags & !3 != 0 {
+            return Err(reader.bounds());
+        }
         let sequence = reader.sequence()?;
         let payload = if flags & 1 == 0 {
             None

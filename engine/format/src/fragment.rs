@@ -5,7 +5,7 @@
 //! lost, stale or misdirected write of either is seen.
 
 use crate::FormatError;
-use crate::wire::{Reader, Writer, crc64};
+use crate::wire::{Reader, SUM_CRC64_NVME, Writer, crc64};
 use engine_types::{DataId, DriveId, FragmentIndex, Geometry, SegmentId, Sequence};
 
 /// Bytes of fragment data under one sum.
@@ -13,6 +13,7 @@ pub const FOOTER_BLOCK_BYTES: usize = 64 << 10;
 const UNIT: u64 = 4096;
 const EXTENTS_MAX: usize = 4096;
 const MAGIC: u64 = u64::from_le_bytes(*b"BASALTFF");
+const FOOTER_VERSION: u8 = 1;
 
 /// A contiguous run of 4 KiB units in one segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +91,7 @@ impl FragmentRecord {
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, FormatError> {
         let data = reader.data_id()?;
         let index = FragmentIndex(reader.u8()?);
-        let append = reader.u8()? != 0;
+        let append = reader.flag()?;
         let geometry = reader.geometry()?;
         let object_bytes = reader.u64()?;
         let sequence = reader.sequence()?;
@@ -154,7 +155,8 @@ impl FragmentFooter {
     #[must_use]
     pub fn encode(&self) -> (Vec<u8>, u64) {
         let mut out = Writer::new();
-        out.u64(MAGIC).raw(&self.data.0).raw(&self.drive.0).u8(self.index.0).raw(&[0; 7]);
+        out.u64(MAGIC).raw(&self.data.0).raw(&self.drive.0).u8(self.index.0);
+        out.u8(FOOTER_VERSION).u8(SUM_CRC64_NVME).raw(&[0; 5]);
         out.u64(self.sums.len() as u64).u64(0);
         for sum in &self.sums {
             out.u64(*sum);
@@ -167,7 +169,7 @@ impl FragmentFooter {
     /// Reads a footer of a fragment with `block_count` blocks.
     ///
     /// # Errors
-    /// `Sum` where it is not the one with this sum; `Misplaced` or `Bounds` after that.
+    /// `Sum` where it is not the one with this sum; `Version`, `Misplaced` or `Bounds` after that.
     pub fn decode(bytes: &[u8], sum: u64, block_count: usize) -> Result<Self, FormatError> {
         if crc64(bytes) != sum {
             return Err(FormatError::Sum("a fragment footer"));
@@ -179,7 +181,14 @@ impl FragmentFooter {
         let data = reader.data_id()?;
         let drive = reader.drive_id()?;
         let index = FragmentIndex(reader.u8()?);
-        reader.take(7)?;
+        let found = reader.u8()?;
+        if found != FOOTER_VERSION {
+            return Err(reader.version(found.into(), FOOTER_VERSION.into()));
+        }
+        if reader.u8()? != SUM_CRC64_NVME {
+            return Err(reader.bounds());
+        }
+        reader.take(5)?;
         if reader.u64()? != block_count as u64 {
             return Err(FormatError::Misplaced("a fragment footer"));
         }

@@ -1,22 +1,19 @@
-//! The record of an object version, and the part table of a multipart object.
+//! The record of an object version.
 //!
-//! Fixed fields first (rule 17 of commit.md), with room for versions, locks and tiers that later
-//! work fills; then tagged fields. A tagged field with the must-understand bit that a build does
-//! not know refuses the record; any other unknown one is kept and written back unchanged.
+//! Fixed fields first (rule 17 of commit.md), with room for versions, locks and transformed bytes
+//! that later work fills; then tagged fields. Bucket and key stand in the index key.
 
 use crate::FormatError;
-use crate::wire::{Reader, Writer};
+use crate::tagged::{Tagged, decode_tagged, encode_tagged};
+use crate::wire::{Reader, SUM_CRC64_NVME, Writer};
 use engine_types::{
-    Attribute, AttributeKind, ChecksumKind, DataId, Geometry, ObjectChecksum, ObjectInfo,
-    PartNumber, PoolId, Position, PositionSet, Sequence, SetId,
+    Attribute, DataId, Geometry, ObjectChecksum, ObjectInfo, PoolId, Position, PositionSet,
+    Sequence, SetId,
 };
 use std::sync::Arc;
 
 const VERSION: u8 = 1;
-const TAG_ATTRIBUTE: u16 = 1;
-const TAG_CHECKSUM: u16 = 2;
-const MUST_UNDERSTAND: u16 = 0x8000;
-const FIELD_BYTES_MAX: usize = 64 << 10;
+const LOCK_MODE_MAX: u8 = 2;
 
 /// The positions of a set in the order of a key; the first M hold its metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,8 +127,10 @@ pub struct ObjectRecord {
     pub sequence: Sequence,
     /// Rises with each change of its metadata alone.
     pub metadata_revision: u32,
-    /// The opaque version id; zero is the null version.
+    /// The opaque version id; zero where none was given out.
     pub version: [u8; 16],
+    /// Whether it is the null version: what a key has that is written without versioning.
+    pub null_version: bool,
     /// Whether it is a delete marker.
     pub delete_marker: bool,
     /// Its pool.
@@ -148,6 +147,8 @@ pub struct ObjectRecord {
     pub storage: Storage,
     /// Logical bytes.
     pub size_bytes: u64,
+    /// Bytes kept of them, without parity: as many unless something transformed them.
+    pub stored_bytes: u64,
     /// Wall clock of the write, milliseconds since 1970.
     pub modified_ms: u64,
     /// The ETag.
@@ -166,67 +167,6 @@ pub struct ObjectRecord {
     pub unknown: Vec<(u16, Vec<u8>)>,
 }
 
-pub(crate) fn encode_tagged(out: &mut Writer, checksums: &[ObjectChecksum], rest: &Tagged<'_>) {
-    out.count(checksums.len() + rest.attributes.len() + rest.unknown.len());
-    for checksum in checksums {
-        let mut field = Writer::new();
-        field.u8(checksum.kind as u8).u8(checksum.composite.into()).raw(&checksum.sum);
-        out.u16(TAG_CHECKSUM | MUST_UNDERSTAND).bytes(&field.bytes);
-    }
-    for attribute in rest.attributes {
-        let mut field = Writer::new();
-        field.u16(attribute.kind as u16).bytes(attribute.name.as_bytes());
-        field.raw(attribute.value.as_bytes());
-        out.u16(TAG_ATTRIBUTE | MUST_UNDERSTAND).bytes(&field.bytes);
-    }
-    for (tag, bytes) in rest.unknown {
-        out.u16(*tag).bytes(bytes);
-    }
-}
-
-/// The tagged fields beside the checksums.
-pub(crate) struct Tagged<'a> {
-    pub attributes: &'a [Attribute],
-    pub unknown: &'a [(u16, Vec<u8>)],
-}
-
-pub(crate) type DecodedTagged = (Vec<ObjectChecksum>, Vec<Attribute>, Vec<(u16, Vec<u8>)>);
-
-pub(crate) fn decode_tagged(reader: &mut Reader<'_>) -> Result<DecodedTagged, FormatError> {
-    let count = reader.count(4096)?;
-    let (mut checksums, mut attributes, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..count {
-        let tag = reader.u16()?;
-        let bytes = reader.bytes(FIELD_BYTES_MAX)?;
-        let mut field = Reader::new(bytes, "a tagged field");
-        match tag & !MUST_UNDERSTAND {
-            TAG_CHECKSUM => checksums.push(decode_checksum(&mut field)?),
-            TAG_ATTRIBUTE => {
-                let kind = AttributeKind::from_u16(field.u16()?).ok_or(field.bounds())?;
-                let name = field.text(4096)?;
-                let value = std::str::from_utf8(field.rest()).map_err(|_| field.bounds())?;
-                attributes.push(Attribute { kind, name, value: value.to_owned() });
-            }
-            _ if tag & MUST_UNDERSTAND != 0 => {
-                return Err(FormatError::Version {
-                    structure: "an object record (tagged field)",
-                    found: tag.into(),
-                    known: (TAG_CHECKSUM | MUST_UNDERSTAND).into(),
-                });
-            }
-            _ => unknown.push((tag, bytes.to_vec())),
-        }
-    }
-    Ok((checksums, attributes, unknown))
-}
-
-fn decode_checksum(field: &mut Reader<'_>) -> Result<ObjectChecksum, FormatError> {
-    let kind = ChecksumKind::from_u8(field.u8()?).ok_or(field.bounds())?;
-    let composite = field.u8()? != 0;
-    let sum = field.take(kind.bytes())?.to_vec();
-    Ok(ObjectChecksum { kind, composite, sum })
-}
-
 impl ObjectRecord {
     /// The value of the `Current` keyspace.
     #[must_use]
@@ -239,7 +179,7 @@ impl ObjectRecord {
             Storage::Parts => (3, DataId::default(), None),
         };
         out.u8(VERSION).u8(kind).u8(self.delete_marker.into()).u8(self.lock_mode);
-        out.u8(self.legal_hold.into()).raw(&[0; 3]);
+        out.u8(self.legal_hold.into()).u8(self.null_version.into()).u8(SUM_CRC64_NVME).u8(0);
         out.sequence(self.sequence).u32(self.metadata_revision).raw(&self.version);
         out.u16(self.pool.0).u16(self.set.0);
         self.order.encode(&mut out);
@@ -247,8 +187,8 @@ impl ObjectRecord {
         out.raw(&data.0);
         let none = Geometry { data: 1, parity: 0, cell_bytes: 4096 };
         out.geometry(geometry.unwrap_or(none));
-        out.u64(self.size_bytes).u64(self.modified_ms).raw(&self.etag.md5);
-        out.u16(self.etag.part_count).u64(self.lock_until_ms);
+        out.u64(self.size_bytes).u64(self.stored_bytes).u64(self.modified_ms);
+        out.raw(&self.etag.md5).u16(self.etag.part_count).u64(self.lock_until_ms);
         let rest = Tagged { attributes: &self.attributes, unknown: &self.unknown };
         encode_tagged(&mut out, &self.checksums, &rest);
         out.bytes
@@ -262,17 +202,17 @@ impl ObjectRecord {
         let mut reader = Reader::new(bytes, "an object record");
         let found = reader.u8()?;
         if found != VERSION {
-            return Err(FormatError::Version {
-                structure: "an object record",
-                found: found.into(),
-                known: VERSION.into(),
-            });
+            return Err(reader.version(found.into(), VERSION.into()));
         }
         let kind = reader.u8()?;
-        let delete_marker = reader.u8()? != 0;
+        let delete_marker = reader.flag()?;
         let lock_mode = reader.u8()?;
-        let legal_hold = reader.u8()? != 0;
-        reader.take(3)?;
+        let (legal_hold, null_version) = (reader.flag()?, reader.flag()?);
+        let sum_kind = reader.u8()?;
+        if lock_mode > LOCK_MODE_MAX || sum_kind != SUM_CRC64_NVME {
+            return Err(reader.bounds());
+        }
+        reader.u8()?;
         let sequence = reader.sequence()?;
         let metadata_revision = reader.u32()?;
         let version = reader.array()?;
@@ -288,7 +228,8 @@ impl ObjectRecord {
             3 => Storage::Parts,
             _ => return Err(reader.bounds()),
         };
-        let (size_bytes, modified_ms) = (reader.u64()?, reader.u64()?);
+        let (size_bytes, stored_bytes) = (reader.u64()?, reader.u64()?);
+        let modified_ms = reader.u64()?;
         let etag = Etag { md5: reader.array()?, part_count: reader.u16()? };
         let lock_until_ms = reader.u64()?;
         let (checksums, attributes, unknown) = decode_tagged(&mut reader)?;
@@ -296,6 +237,7 @@ impl ObjectRecord {
             sequence,
             metadata_revision,
             version,
+            null_version,
             delete_marker,
             pool,
             set,
@@ -304,6 +246,7 @@ impl ObjectRecord {
             missing,
             storage,
             size_bytes,
+            stored_bytes,
             modified_ms,
             etag,
             lock_mode,
@@ -329,75 +272,87 @@ impl ObjectRecord {
     }
 }
 
-/// A part of a multipart object.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PartEntry {
-    /// Its number.
-    pub number: PartNumber,
-    /// Its bytes; a part of 0 bytes has no fragments.
-    pub size_bytes: u64,
-    /// Where they are.
-    pub data: DataId,
-    /// How they are cut.
-    pub geometry: Geometry,
-    /// The MD5.
-    pub md5: [u8; 16],
-    /// Its checksum, if one is kept.
-    pub checksum: Option<ObjectChecksum>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine_types::{AttributeKind, ChecksumKind, Epoch};
 
-/// The parts of a multipart object, in order.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct PartTable {
-    /// The parts, numbers rising.
-    pub parts: Vec<PartEntry>,
-}
-
-impl PartTable {
-    /// The payload of a completed object.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        let mut out = Writer::new();
-        out.u8(VERSION).count(self.parts.len());
-        for part in &self.parts {
-            out.u16(part.number.get()).u64(part.size_bytes).raw(&part.data.0);
-            out.geometry(part.geometry).raw(&part.md5);
-            match &part.checksum {
-                None => out.u8(0),
-                Some(checksum) => out.u8(checksum.kind as u8).raw(&checksum.sum),
-            };
+    fn sample() -> ObjectRecord {
+        let checksum = ObjectChecksum {
+            kind: ChecksumKind::Crc64Nvme,
+            composite: false,
+            sum: vec![1, 2, 3, 4, 5, 6, 7, 8],
+        };
+        ObjectRecord {
+            sequence: Sequence { epoch: Epoch(3), owner: Position(1), counter: 9 },
+            metadata_revision: 4,
+            version: [5; 16],
+            null_version: true,
+            delete_marker: true,
+            pool: PoolId(6),
+            set: SetId(7),
+            order: Order::new(&[1, 0, 2]),
+            holders: PositionSet::first(2),
+            missing: PositionSet::first(1),
+            storage: Storage::Fragments(
+                DataId([8; 16]),
+                Geometry { data: 2, parity: 1, cell_bytes: 64 << 10 },
+            ),
+            size_bytes: 1000,
+            stored_bytes: 900,
+            modified_ms: 10,
+            etag: Etag { md5: [11; 16], part_count: 12 },
+            lock_mode: 2,
+            lock_until_ms: 13,
+            legal_hold: true,
+            checksums: vec![checksum],
+            attributes: vec![Attribute {
+                kind: AttributeKind::UserMetadata,
+                name: "color".to_owned(),
+                value: "blue".to_owned(),
+            }],
+            unknown: vec![(77, b"of a later build".to_vec()), (78, Vec::new())],
         }
-        out.bytes
     }
 
-    /// Reads the payload of a completed object.
-    ///
-    /// # Errors
-    /// `Version` or `Bounds`.
-    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
-        let mut reader = Reader::new(bytes, "a part table");
-        if reader.u8()? != VERSION {
-            return Err(reader.bounds());
+    #[test]
+    fn every_field_comes_back_and_unknown_ones_survive() {
+        let bytes = sample().encode();
+        let record = ObjectRecord::decode(&bytes).unwrap();
+        assert_eq!(record, sample());
+        assert_eq!(record.encode(), bytes);
+        for storage in [Storage::Empty, Storage::Inline, Storage::Parts] {
+            let record = ObjectRecord { storage, ..sample() };
+            assert_eq!(ObjectRecord::decode(&record.encode()), Ok(record));
         }
-        let count = reader.count(usize::from(PartNumber::MAX))?;
-        let mut parts: Vec<PartEntry> = Vec::with_capacity(count);
-        for _ in 0..count {
-            let number = PartNumber::new(reader.u16()?).ok_or(reader.bounds())?;
-            if parts.last().is_some_and(|last| last.number >= number) {
-                return Err(reader.bounds());
-            }
-            let (size_bytes, data) = (reader.u64()?, reader.data_id()?);
-            let (geometry, md5) = (reader.geometry()?, reader.array()?);
-            let checksum = match reader.u8()? {
-                0 => None,
-                kind => {
-                    let kind = ChecksumKind::from_u8(kind).ok_or(reader.bounds())?;
-                    let sum = reader.take(kind.bytes())?.to_vec();
-                    Some(ObjectChecksum { kind, composite: false, sum })
-                }
-            };
-            parts.push(PartEntry { number, size_bytes, data, geometry, md5, checksum });
+    }
+
+    #[test]
+    fn what_must_be_understood_and_is_not_refuses_the_record() {
+        let mut record = sample();
+        record.unknown[0].0 |= 0x8000;
+        let error = ObjectRecord::decode(&record.encode()).unwrap_err();
+        let said = "a tagged field has format version 77; this build reads up to 3";
+        assert_eq!(error.to_string(), said);
+        let mut newer = sample().encode();
+        newer[0] = 2;
+        let error = ObjectRecord::decode(&newer).unwrap_err();
+        let said = "an object record has format version 2; this build reads up to 1";
+        assert_eq!(error.to_string(), said);
+        // Storage, delete marker, lock mode, hold, null version, type of the sums.
+        for (place, value) in [(1_usize, 4_u8), (2, 2), (3, 3), (4, 2), (5, 2), (6, 0), (6, 2)] {
+            let mut other = sample().encode();
+            other[place] = value;
+            let outcome = ObjectRecord::decode(&other);
+            assert_eq!(outcome, Err(FormatError::Bounds("an object record")), "byte {place}");
         }
-        Ok(Self { parts })
+    }
+
+    #[test]
+    fn cut_off_records_are_refused() {
+        let bytes = sample().encode();
+        for len in 0..bytes.len() {
+            assert!(ObjectRecord::decode(&bytes[..len]).is_err(), "{len} bytes");
+        }
     }
 }

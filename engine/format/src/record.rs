@@ -242,7 +242,7 @@ fn encode_optional(out: &mut Writer, fragment: Option<&FragmentRecord>) {
 }
 
 fn decode_optional(reader: &mut Reader<'_>) -> Result<Option<FragmentRecord>, FormatError> {
-    if reader.u8()? == 0 { Ok(None) } else { FragmentRecord::decode(reader).map(Some) }
+    if reader.flag()? { FragmentRecord::decode(reader).map(Some) } else { Ok(None) }
 }
 
 fn decode_list<'a, T>(

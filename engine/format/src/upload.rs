@@ -1,9 +1,10 @@
-//! Records of multipart uploads under way.
+//! The record of a multipart upload under way.
 
 use crate::FormatError;
-use crate::object::{Order, PartEntry, Tagged, decode_tagged, encode_tagged};
+use crate::object::Order;
+use crate::tagged::{Tagged, decode_tagged, encode_tagged};
 use crate::wire::{Reader, Writer};
-use engine_types::{Attribute, ChecksumKind, DataId, ObjectChecksum, PartNumber};
+use engine_types::{Attribute, ChecksumKind};
 
 const VERSION: u8 = 1;
 
@@ -18,6 +19,8 @@ pub struct UploadRecord {
     pub checksum: Option<(ChecksumKind, bool)>,
     /// Headers and user metadata the object will have.
     pub attributes: Vec<Attribute>,
+    /// Tagged fields this build does not know, for the object: tag and bytes.
+    pub unknown: Vec<(u16, Vec<u8>)>,
 }
 
 impl UploadRecord {
@@ -31,21 +34,23 @@ impl UploadRecord {
         };
         out.u8(VERSION).u8(kind).u8(composite.into()).u8(0).u64(self.created_ms);
         self.order.encode(&mut out);
-        encode_tagged(&mut out, &[], &Tagged { attributes: &self.attributes, unknown: &[] });
+        let rest = Tagged { attributes: &self.attributes, unknown: &self.unknown };
+        encode_tagged(&mut out, &[], &rest);
         out.bytes
     }
 
     /// Reads the value.
     ///
     /// # Errors
-    /// `Bounds`.
+    /// `Version` or `Bounds`.
     pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
         let mut reader = Reader::new(bytes, "an upload record");
-        if reader.u8()? != VERSION {
-            return Err(reader.bounds());
+        let found = reader.u8()?;
+        if found != VERSION {
+            return Err(reader.version(found.into(), VERSION.into()));
         }
         let kind = reader.u8()?;
-        let composite = reader.u8()? != 0;
+        let composite = reader.flag()?;
         reader.u8()?;
         let checksum = match kind {
             0 => None,
@@ -53,61 +58,55 @@ impl UploadRecord {
         };
         let created_ms = reader.u64()?;
         let order = Order::decode(&mut reader)?;
-        let (_, attributes, _) = decode_tagged(&mut reader)?;
-        Ok(Self { order, created_ms, checksum, attributes })
-    }
-}
-
-/// An uploaded part; the value of the `Parts` keyspace.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PartRecord {
-    /// The positions in the key's order.
-    pub order: Order,
-    /// Wall clock of the write, milliseconds since 1970.
-    pub modified_ms: u64,
-    /// What the part table will hold of it.
-    pub entry: PartEntry,
-}
-
-impl PartRecord {
-    /// The value.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        let entry = &self.entry;
-        let mut out = Writer::new();
-        out.u8(VERSION).u16(entry.number.get()).u64(self.modified_ms).u64(entry.size_bytes);
-        out.raw(&entry.data.0).geometry(entry.geometry).raw(&entry.md5);
-        match &entry.checksum {
-            None => out.u8(0),
-            Some(checksum) => out.u8(checksum.kind as u8).raw(&checksum.sum),
-        };
-        self.order.encode(&mut out);
-        out.bytes
-    }
-
-    /// Reads the value.
-    ///
-    /// # Errors
-    /// `Bounds`.
-    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
-        let mut reader = Reader::new(bytes, "a part record");
-        if reader.u8()? != VERSION {
+        let (checksums, attributes, unknown) = decode_tagged(&mut reader)?;
+        // Nothing is summed yet.
+        if !checksums.is_empty() {
             return Err(reader.bounds());
         }
-        let number = PartNumber::new(reader.u16()?).ok_or(reader.bounds())?;
-        let (modified_ms, size_bytes) = (reader.u64()?, reader.u64()?);
-        let data: DataId = reader.data_id()?;
-        let (geometry, md5) = (reader.geometry()?, reader.array()?);
-        let checksum = match reader.u8()? {
-            0 => None,
-            kind => {
-                let kind = ChecksumKind::from_u8(kind).ok_or(reader.bounds())?;
-                let sum = reader.take(kind.bytes())?.to_vec();
-                Some(ObjectChecksum { kind, composite: false, sum })
-            }
-        };
-        let order = Order::decode(&mut reader)?;
-        let entry = PartEntry { number, size_bytes, data, geometry, md5, checksum };
-        Ok(Self { order, modified_ms, entry })
+        Ok(Self { order, created_ms, checksum, attributes, unknown })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine_types::AttributeKind;
+
+    fn sample() -> UploadRecord {
+        UploadRecord {
+            order: Order::new(&[2, 0, 1]),
+            created_ms: 5,
+            checksum: Some((ChecksumKind::Sha256, true)),
+            attributes: vec![Attribute {
+                kind: AttributeKind::ContentType,
+                name: String::new(),
+                value: "text/plain".to_owned(),
+            }],
+            unknown: vec![(77, b"of a later build".to_vec())],
+        }
+    }
+
+    #[test]
+    fn every_field_comes_back_and_unknown_ones_survive() {
+        assert_eq!(UploadRecord::decode(&sample().encode()), Ok(sample()));
+        let without = UploadRecord { checksum: None, ..sample() };
+        assert_eq!(UploadRecord::decode(&without.encode()), Ok(without));
+    }
+
+    #[test]
+    fn what_is_newer_or_cut_off_is_refused() {
+        let bytes = sample().encode();
+        for len in 0..bytes.len() {
+            assert!(UploadRecord::decode(&bytes[..len]).is_err(), "{len} bytes");
+        }
+        let mut newer = bytes;
+        newer[0] = 2;
+        assert!(matches!(UploadRecord::decode(&newer), Err(FormatError::Version { found: 2, .. })));
+        let mut record = sample();
+        record.unknown[0].0 |= 0x8000;
+        assert!(matches!(
+            UploadRecord::decode(&record.encode()),
+            Err(FormatError::Version { found: 77, .. })
+        ));
     }
 }

@@ -3,6 +3,9 @@
 use crate::FormatError;
 use engine_types::{BucketId, DataId, DriveId, Epoch, Geometry, Position, PositionSet, Sequence};
 
+/// The number of CRC-64/NVME where a structure names the sum its bytes are under.
+pub(crate) const SUM_CRC64_NVME: u8 = 1;
+
 /// CRC-64/NVME of the bytes.
 #[must_use]
 pub fn crc64(bytes: &[u8]) -> u64 {
@@ -45,6 +48,12 @@ impl<'a> Reader<'a> {
         FormatError::Bounds(self.what)
     }
 
+    /// The error of a version this build does not read.
+    #[must_use]
+    pub fn version(&self, found: u32, known: u32) -> FormatError {
+        FormatError::Version { structure: self.what, found, known }
+    }
+
     /// The next `len` bytes.
     ///
     /// # Errors
@@ -71,6 +80,18 @@ impl<'a> Reader<'a> {
     /// `Bounds` at the end.
     pub fn u8(&mut self) -> Result<u8, FormatError> {
         Ok(self.array::<1>()?[0])
+    }
+
+    /// A byte that is 0 or 1.
+    ///
+    /// # Errors
+    /// `Bounds` at the end or for any other byte.
+    pub fn flag(&mut self) -> Result<bool, FormatError> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(self.bounds()),
+        }
     }
 
     /// Two bytes.

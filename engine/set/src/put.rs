@@ -273,6 +273,7 @@ impl<E: Env, P: Peers> Put<E, P> {
             sequence: Sequence::ZERO,
             metadata_revision: 0,
             version: [0; 16],
+            null_version: true,
             delete_marker: false,
             pool: PoolId(0),
             set: inner.config.set,
@@ -281,6 +282,7 @@ impl<E: Env, P: Peers> Put<E, P> {
             missing: inner.config.all().minus(held.view.view.in_sync),
             storage,
             size_bytes: self.size_bytes,
+            stored_bytes: self.size_bytes,
             modified_ms: inner.env.wall_ms(),
             etag: Etag { md5: finish.md5, part_count: 0 },
             lock_mode: 0,
@@ -360,10 +362,12 @@ impl<E: Env, P: Peers> Put<E, P> {
             entry: PartEntry {
                 number,
                 size_bytes: self.size_bytes,
+                stored_bytes: self.size_bytes,
                 data,
                 geometry: inner.config.geometry,
                 md5: finish.md5,
                 checksum: finish.checksums.first().cloned(),
+                unknown: Vec::new(),
             },
         };
         change.mutations.push(Mutation {

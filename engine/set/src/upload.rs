@@ -13,16 +13,13 @@ use bytes::Bytes;
 use engine_env::Env;
 use engine_format::{
     CommitData, Etag, IndexKey, Keyspace, Mutation, ObjectRecord, Order, PartEntry, PartRecord,
-    PartTable, Storage, UploadRecord,
+    PartTable, Storage, TAG_COMPLETED_UPLOAD, UploadRecord,
 };
 use engine_types::{
     Attribute, BucketId, ChecksumKind, Condition, DataId, Key, ObjectChecksum, ObjectInfo,
     PartNumber, PoolId, Sequence, UploadId,
 };
 use std::rc::Rc;
-
-/// The tagged field that names the upload an object was completed from.
-const TAG_COMPLETED_UPLOAD: u16 = 3;
 
 /// A completion of an upload.
 #[derive(Debug, Clone)]
@@ -134,7 +131,8 @@ impl<E: Env, P: Peers> Member<E, P> {
         let upload = UploadId(inner.next_data_id(&held.view).0);
         let order = held.order.clone();
         let created_ms = inner.env.wall_ms();
-        let record = UploadRecord { order, created_ms, checksum, attributes };
+        let unknown = Vec::new();
+        let record = UploadRecord { order, created_ms, checksum, attributes, unknown };
         let change = Change::of(vec![Mutation {
             space: Keyspace::Uploads,
             suffix: IndexKey::upload_suffix(bucket, key.as_bytes(), upload),
@@ -273,10 +271,13 @@ impl<E: Env, P: Peers> Inner<E, P> {
         table: &PartTable,
         upload: UploadRecord,
     ) -> ObjectRecord {
+        let mut unknown = upload.unknown;
+        unknown.push((TAG_COMPLETED_UPLOAD, completion.upload.0.to_vec()));
         ObjectRecord {
             sequence: Sequence::ZERO,
             metadata_revision: 0,
             version: [0; 16],
+            null_version: true,
             delete_marker: false,
             pool: PoolId(0),
             set: self.config.set,
@@ -285,6 +286,7 @@ impl<E: Env, P: Peers> Inner<E, P> {
             missing: self.config.all().minus(held.view.view.in_sync),
             storage: Storage::Parts,
             size_bytes: table.parts.iter().map(|part| part.size_bytes).sum(),
+            stored_bytes: table.parts.iter().map(|part| part.stored_bytes).sum(),
             modified_ms: self.env.wall_ms(),
             etag: completion.etag,
             lock_mode: 0,
@@ -292,7 +294,7 @@ impl<E: Env, P: Peers> Inner<E, P> {
             legal_hold: false,
             checksums: completion.checksums.clone(),
             attributes: upload.attributes,
-            unknown: vec![(TAG_COMPLETED_UPLOAD, completion.upload.0.to_vec())],
+            unknown,
         }
     }
 }

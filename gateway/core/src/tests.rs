@@ -19,6 +19,7 @@ use std::task::{Context, Poll, Waker};
 
 mod buckets;
 mod copies;
+mod keys;
 mod lists;
 mod parts;
 mod reads;

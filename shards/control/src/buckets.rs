@@ -33,6 +33,8 @@ pub struct BucketEntry {
     pub namespace: String,
     /// The remote cluster, if any.
     pub remote: [u8; 16],
+    /// Properties this build does not know: tag and bytes.
+    pub unknown: Vec<(u16, Vec<u8>)>,
 }
 
 /// All buckets by name.
@@ -95,6 +97,7 @@ impl BucketTable {
             provider: String::new(),
             namespace: String::new(),
             remote: [0; 16],
+            unknown: Vec::new(),
         };
         table.buckets.insert(name.to_owned(), entry);
         Ok(table)
@@ -132,6 +135,7 @@ impl BucketTable {
             out.bytes(name.as_bytes()).u64(bucket.id.0).u8(bucket.state as u8);
             out.u64(bucket.created_ms).bytes(bucket.provider.as_bytes());
             out.bytes(bucket.namespace.as_bytes()).raw(&bucket.remote);
+            out.unknown_fields(&bucket.unknown);
         }
         let sum = crc64(&out.bytes);
         out.u64(sum);
@@ -163,6 +167,9 @@ impl BucketTable {
         for _ in 0..count {
             let name = reader.text(255)?;
             let id = reader.bucket()?;
+            if id == BucketId::SYSTEM || id.0 > last_id {
+                return Err(reader.bounds());
+            }
             let state = match reader.u8()? {
                 1 => BucketState::Open,
                 2 => BucketState::Deleting,
@@ -170,8 +177,8 @@ impl BucketTable {
             };
             let created_ms = reader.u64()?;
             let (provider, namespace) = (reader.text(255)?, reader.text(1024)?);
-            let remote = reader.array()?;
-            let entry = BucketEntry { id, state, created_ms, provider, namespace, remote };
+            let (remote, unknown) = (reader.array()?, reader.unknown_fields()?);
+            let entry = BucketEntry { id, state, created_ms, provider, namespace, remote, unknown };
             buckets.insert(name, entry);
         }
         Ok(Self { version, last_id, buckets })
@@ -188,6 +195,25 @@ mod tests {
         let two = one.without("a").unwrap().with_bucket("a", 2).unwrap();
         assert_ne!(one.buckets["a"].id, two.buckets["a"].id);
         assert_eq!(two.with_bucket("a", 3), Err(TableError::Exists));
+        // Also after the table was read again, and when no bucket is left.
+        let none = BucketTable::decode(&two.without("a").unwrap().encode()).unwrap();
+        let three = none.with_bucket("a", 4).unwrap();
+        assert!(three.buckets["a"].id > two.buckets["a"].id);
+    }
+
+    #[test]
+    fn unknown_properties_survive_a_change_and_some_refuse_the_table() {
+        let mut table = BucketTable::default().with_bucket("photos", 5).unwrap();
+        let properties = vec![(77, b"of a later build".to_vec())];
+        table.buckets.get_mut("photos").unwrap().unknown = properties.clone();
+        let read = BucketTable::decode(&table.encode()).unwrap();
+        let changed = read.with_state("photos", BucketState::Deleting).unwrap();
+        let read = BucketTable::decode(&changed.encode()).unwrap();
+        assert_eq!(read.buckets["photos"].unknown, properties);
+        table.buckets.get_mut("photos").unwrap().unknown[0].0 |= 0x8000;
+        let error = BucketTable::decode(&table.encode()).unwrap_err();
+        let said = "a tagged field has format version 77; this build reads up to 3";
+        assert_eq!(error.to_string(), said);
     }
 
     #[test]

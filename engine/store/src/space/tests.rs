@@ -54,16 +54,9 @@ fn growth_is_asked_for_before_the_log_runs_dry() {
     assert_eq!(space.reserve_fragment(data(99), 900_000, false), Err(NoSpace::Cleaning));
     space.unmerged = false;
     assert_eq!(space.reserve_fragment(data(99), 900_000, false), Err(NoSpace::Full));
-    space.give_back(data(0));
-    assert_eq!(
-        space.reserve_fragment(data(99), 900_000, false),
-        Err(NoSpace::Full),
-        "one of eight"
-    );
-    for number in 1..3 {
-        space.give_back(data(number));
-    }
     assert!(space.starving, "cleaning hears of it");
+    space.give_back(data(0));
+    assert!(space.reserve_fragment(data(99), 900_000, false).is_ok(), "a segment came back");
 }
 
 #[test]

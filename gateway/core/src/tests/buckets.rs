@@ -1,5 +1,5 @@
 use super::*;
-use crate::api::ListBuckets;
+use crate::api::{DeleteObject, ListBuckets};
 use crate::objects::StoreError;
 
 #[test]
@@ -22,6 +22,25 @@ fn buckets_with_objects_stay() {
     fixture.put("key", b"bytes");
     assert_eq!(code_of(fixture.gateway.delete_bucket("bucket")), ErrorCode::BucketNotEmpty);
     assert!(fixture.gateway.owner().id == "id" && fixture.gateway.region() == "eu-test-1");
+}
+
+#[test]
+fn a_bucket_made_anew_under_an_old_name_is_another_and_empty() {
+    let fixture = Fixture::new();
+    let gateway = &fixture.gateway;
+    let old = block_on(gateway.head_bucket("bucket")).unwrap();
+    fixture.put("key", b"bytes");
+    let request = DeleteObject {
+        bucket: "bucket".to_owned(),
+        key: "key".to_owned(),
+        ..DeleteObject::default()
+    };
+    block_on(gateway.delete_object(request)).unwrap();
+    block_on(gateway.delete_bucket("bucket")).unwrap();
+    let new = block_on(gateway.create_bucket("bucket", None)).unwrap();
+    assert!(new.id > old.id, "{} then {}", old.id, new.id);
+    assert_eq!(fixture.get(get_request("key")).unwrap_err().code, ErrorCode::NoSuchKey);
+    block_on(gateway.delete_bucket("bucket")).unwrap();
 }
 
 #[test]

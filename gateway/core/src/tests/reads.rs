@@ -1,5 +1,5 @@
 use super::*;
-use crate::api::{ContentRange, ReadConditions};
+use crate::api::{ContentRange, DeleteObject, ReadConditions};
 use crate::date;
 
 const BYTES: &[u8] = b"0123456789";
@@ -130,4 +130,31 @@ fn what_is_not_there_is_named() {
     assert_eq!(fixture.get(request).unwrap_err().code, ErrorCode::NoSuchBucket);
     let long = get_request(&"k".repeat(1025));
     assert_eq!(fixture.get(long).unwrap_err().code, ErrorCode::KeyTooLongError);
+}
+
+#[test]
+fn a_body_under_way_stays_the_object_it_began_with() {
+    let fixture = Fixture::new();
+    let (old, new) = (vec![b'o'; 300_000], vec![b'n'; 300_000]);
+    fixture.put("key", &old);
+    let request = GetObject { range: text("bytes=100-"), ..get_request("key") };
+    for replace in [true, false] {
+        let answer = block_on(fixture.gateway.get_object(request.clone())).unwrap();
+        let mut body = answer.body.unwrap();
+        let mut bytes = block_on(body.next()).unwrap().unwrap().to_vec();
+        assert!(bytes.len() < old.len() - 100, "the body comes in pieces");
+        let expected = fixture.bytes_of("key");
+        if replace {
+            fixture.put("key", &new);
+        } else {
+            let (bucket, key) = ("bucket".to_owned(), "key".to_owned());
+            let request = DeleteObject { bucket, key, if_match: None };
+            block_on(fixture.gateway.delete_object(request)).unwrap();
+        }
+        while let Some(piece) = block_on(body.next()) {
+            bytes.extend_from_slice(&piece.unwrap());
+        }
+        assert!(bytes == expected[100..], "replaced by another object: {replace}");
+    }
+    assert_eq!(fixture.get(get_request("key")).unwrap_err().code, ErrorCode::NoSuchKey);
 }

@@ -259,3 +259,22 @@ fn etags_are_the_md5_whatever_the_pieces() {
     assert_eq!(stored.etag, hex(&crate::digest::md5(&bytes)));
     assert_eq!(fixture.bytes_of("key"), bytes);
 }
+
+#[test]
+fn the_last_write_wins_when_the_clock_steps_back() {
+    let fixture = Fixture::new();
+    for (bytes, clock_ms) in [(b"one", START_MS), (b"two", START_MS - 90_000), (b"six", 0)] {
+        fixture.clock_ms.set(clock_ms);
+        assert_eq!(fixture.put("key", bytes).modified_ms, clock_ms);
+        assert_eq!(fixture.bytes_of("key"), bytes);
+    }
+    // A condition on the ETag is judged against the last write too.
+    let put = |etag: String| {
+        let conditions = WriteConditions { if_match: Some(etag), if_none_match: None };
+        let request = PutObject { conditions, ..put_request("key", BYTES) };
+        block_on(fixture.gateway.put_object(request, Pieces::of(&[BYTES])))
+    };
+    let code = put(hex(&crate::digest::md5(b"one"))).unwrap_err().code;
+    assert_eq!(code, ErrorCode::PreconditionFailed);
+    assert!(put(hex(&crate::digest::md5(b"six"))).is_ok());
+}
