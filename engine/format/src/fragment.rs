@@ -193,6 +193,10 @@ impl FragmentFooter {
             return Err(FormatError::Misplaced("a fragment footer"));
         }
         reader.u64()?;
+        // The count is the record's, which may be anything; the bytes are here.
+        if block_count > reader.rest().len() / 8 {
+            return Err(reader.bounds());
+        }
         let mut sums = Vec::with_capacity(block_count);
         for _ in 0..block_count {
             sums.push(reader.u64()?);
@@ -219,6 +223,21 @@ mod tests {
         assert_eq!(FragmentFooter::decode(&bytes, sum, 700), Ok(footer));
         assert!(FragmentFooter::decode(&bytes, sum ^ 1, 700).is_err());
         assert!(FragmentFooter::decode(&bytes, sum, 699).is_err());
+    }
+
+    #[test]
+    fn more_sums_than_a_footer_has_take_no_memory() {
+        let footer = FragmentFooter {
+            data: DataId([1; 16]),
+            index: FragmentIndex(2),
+            drive: DriveId([3; 16]),
+            sums: vec![7],
+        };
+        let (mut bytes, _) = footer.encode();
+        let claimed = u64::MAX;
+        bytes[48..56].copy_from_slice(&claimed.to_le_bytes());
+        let found = FragmentFooter::decode(&bytes, crc64(&bytes), claimed as usize);
+        assert_eq!(found, Err(FormatError::Bounds("a fragment footer")));
     }
 
     #[test]

@@ -142,7 +142,12 @@ impl Space {
     pub(crate) fn is_growth_due(&self) -> bool {
         let used = self.slots.len() - self.free.len();
         let idle = !self.in_use && used <= SEGMENTS_IDLE as usize;
-        let ahead = if idle { 3 } else { LOG_KEEPS + INDEX_KEEPS };
+        let ahead = match (idle, self.host_full) {
+            (true, _) => 3,
+            (false, false) => LOG_KEEPS + INDEX_KEEPS,
+            // Data is refused at the reserve: the host is asked again from there on.
+            (false, true) => self.reserve() as usize + 2,
+        };
         self.prepared < self.segment_count() && !self.has_prepared(ahead - 1)
     }
 

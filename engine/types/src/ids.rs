@@ -76,7 +76,8 @@ macro_rules! wide_id {
             /// Reads the 32 hexadecimal digits that `Display` writes.
             #[must_use]
             pub fn from_hex(text: &str) -> Option<Self> {
-                if text.len() != 32 || !text.is_ascii() {
+                // The numbers' own parser also takes a sign.
+                if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
                     return None;
                 }
                 let mut id = [0_u8; 16];
@@ -317,5 +318,6 @@ mod tests {
         let id = DataId([0xa5; 16]);
         assert_eq!(DataId::from_hex(&id.to_string()), Some(id));
         assert_eq!(DataId::from_hex("a5"), None);
+        assert_eq!(DataId::from_hex(&"+a".repeat(16)), None);
     }
 }

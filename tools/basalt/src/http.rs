@@ -152,7 +152,8 @@ fn connect(host: &str, port: u16, reach: Reach) -> io::Result<TcpStream> {
     Err(last)
 }
 
-fn parse(bytes: &[u8]) -> Option<Answer> {
+/// Reads a whole answer; `None`: it is none, or is cut off.
+pub fn parse(bytes: &[u8]) -> Option<Answer> {
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&bytes[..end]).ok()?;
     let body = &bytes[end + 4..];

@@ -8,7 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod doctor;
 pub mod exit;
-mod http;
+pub mod http;
 pub mod logging;
 pub mod notify;
 mod output;

@@ -98,7 +98,8 @@ pub fn keys(directory: &Path) -> io::Result<Credentials> {
     Ok(keys)
 }
 
-fn parse_keys(text: &str) -> Option<Credentials> {
+/// Reads the keys file.
+pub fn parse_keys(text: &str) -> Option<Credentials> {
     let value = |name: &str| {
         let mut values = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('='));
         values.next().map(str::to_owned)
