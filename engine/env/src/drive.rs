@@ -33,6 +33,17 @@ impl IoError {
     }
 }
 
+/// Which half of a `write_and_flush` failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WriteFlushError {
+    /// The write: what its range holds is unknown. No flush has failed.
+    #[error("write: {0}")]
+    Write(IoError),
+    /// The flush. The drive must not be trusted again before recovery.
+    #[error("flush: {0}")]
+    Flush(IoError),
+}
+
 /// Facts about a drive that do not change while it is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DriveGeometry {
@@ -43,12 +54,13 @@ pub struct DriveGeometry {
     pub io_bytes_max: usize,
 }
 
-/// One drive, open for direct I/O. Offsets and lengths are multiples of `BLOCK_BYTES`.
+/// One drive, open for direct I/O. Offsets and lengths are multiples of `BLOCK_BYTES`. Clones are
+/// handles to the same drive.
 ///
 /// **Media** (docs/format/media-assumptions.md): a completed write is durable only after a later
 /// completed flush; until then any subset of its 512-byte sectors may survive a power loss.
 /// **Cancel**: dropping a returned future abandons the result, never the I/O.
-pub trait Drive: 'static {
+pub trait Drive: Clone + 'static {
     /// The facts.
     fn geometry(&self) -> DriveGeometry;
 
@@ -87,4 +99,21 @@ pub trait Drive: 'static {
     /// # Errors
     /// Any `IoError`. After one the drive must not be trusted again before recovery.
     fn flush(&self) -> impl Future<Output = Result<(), IoError>> + use<Self>;
+
+    /// Writes the whole buffer at `offset_bytes` and makes durable it and every write that
+    /// completed before the call. A drive that can hands both to the device at once.
+    ///
+    /// # Errors
+    /// Which half failed. Nothing is flushed behind a write that failed.
+    fn write_and_flush(
+        &self,
+        offset_bytes: u64,
+        buffer: DmaBuf,
+    ) -> impl Future<Output = Result<(), WriteFlushError>> + use<Self> {
+        let (write, drive) = (self.write(offset_bytes, buffer), self.clone());
+        async move {
+            write.await.map_err(WriteFlushError::Write)?;
+            drive.flush().await.map_err(WriteFlushError::Flush)
+        }
+    }
 }

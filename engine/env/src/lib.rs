@@ -3,17 +3,19 @@
 //! `Env` bundles a clock, a task spawner, randomness and the type of its drives. The real one
 //! (`shards-uring`) and the simulated one (`shards-sim`) stand side by side and are swapped by
 //! type, never by a cargo feature. Everything here lives on one thread: tasks, drives and the
-//! `sync` helpers are `!Send`; only `DmaBuf` crosses threads.
+//! `sync` helpers are `!Send`; only `DmaBuf` crosses threads, and its memory finds back from there.
 //!
 //! Invariants: an I/O is submitted when the method is called, not when its future is polled;
 //! dropping that future does not cancel it; the buffer is held until the device is done with it.
 
+mod arena;
 mod buffer;
 mod drive;
 pub mod sync;
 
+pub use arena::{Arena, ArenaScope, ArenaStatistics};
 pub use buffer::{BLOCK_BYTES, DmaBuf};
-pub use drive::{Drive, DriveGeometry, IoError};
+pub use drive::{Drive, DriveGeometry, IoError, WriteFlushError};
 
 use std::future::Future;
 

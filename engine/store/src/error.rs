@@ -8,7 +8,8 @@ use engine_types::ErrorClass;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DriveError {
-    /// An I/O failed. After a failed write or flush the drive is `Failed` until opened again.
+    /// An I/O failed. After a failed flush, or writes of the log that failed one after the other,
+    /// the drive is `Failed` until opened again.
     #[error(transparent)]
     Io(#[from] IoError),
     /// Bytes are not what they should be; another drive may serve.

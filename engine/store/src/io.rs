@@ -6,8 +6,8 @@
 use crate::error::DriveError;
 use crate::space::{NoSpace, Space};
 use crate::store::Shared;
-use engine_env::{DmaBuf, Drive, Env, IoError};
-use futures_util::future::try_join_all;
+use engine_env::{DmaBuf, Drive, Env, IoError, WriteFlushError};
+use futures_util::future::{join_all, try_join_all};
 use std::cell::Cell;
 use std::future::Future;
 
@@ -21,22 +21,54 @@ impl<E: Env> Shared<E> {
         offset_bytes: u64,
         buffer: DmaBuf,
     ) -> impl Future<Output = Result<(), DriveError>> + 'static + use<E> {
-        let piece_bytes = self.drive.geometry().io_bytes_max;
-        let mut writes = Vec::new();
-        if buffer.len() <= piece_bytes {
-            writes.push(self.drive.write(offset_bytes, buffer));
-        } else {
-            let mut at = 0;
-            while at < buffer.len() {
-                let end = (at + piece_bytes).min(buffer.len());
-                let piece = DmaBuf::copy_of(&buffer[at..end]);
-                writes.push(self.drive.write(offset_bytes + at as u64, piece));
-                at = end;
-            }
-        }
+        let writes = self.submit_pieces(offset_bytes, buffer);
         async move {
             try_join_all(writes).await?;
             Ok(())
+        }
+    }
+
+    fn submit_pieces(
+        &self,
+        offset_bytes: u64,
+        buffer: DmaBuf,
+    ) -> Vec<impl Future<Output = Result<(), IoError>> + 'static + use<E>> {
+        let piece_bytes = self.drive.geometry().io_bytes_max;
+        if buffer.len() <= piece_bytes {
+            return vec![self.drive.write(offset_bytes, buffer)];
+        }
+        let mut writes = Vec::new();
+        let mut at = offset_bytes;
+        for piece in buffer.chunks(piece_bytes) {
+            writes.push(self.drive.write(at, DmaBuf::copy_of(piece)));
+            at += piece.len() as u64;
+        }
+        writes
+    }
+
+    /// Writes a buffer and flushes the drive behind it, in one go where the drive takes it whole.
+    /// Submitted at once. All of it has come back when this answers, failed or not.
+    pub(crate) fn write_durably(
+        &self,
+        offset_bytes: u64,
+        buffer: DmaBuf,
+    ) -> impl Future<Output = Result<(), WriteFlushError>> + 'static + use<E> {
+        self.counters.flushes.set(self.counters.flushes.get() + 1);
+        let (mut whole, mut pieces) = (None, Vec::new());
+        if buffer.len() <= self.drive.geometry().io_bytes_max {
+            whole = Some(self.drive.write_and_flush(offset_bytes, buffer));
+        } else {
+            pieces = self.submit_pieces(offset_bytes, buffer);
+        }
+        let drive = self.drive.clone();
+        async move {
+            if let Some(whole) = whole {
+                return whole.await;
+            }
+            for written in join_all(pieces).await {
+                written.map_err(WriteFlushError::Write)?;
+            }
+            drive.flush().await.map_err(WriteFlushError::Flush)
         }
     }
 
@@ -48,12 +80,12 @@ impl<E: Env> Shared<E> {
     ) -> Result<DmaBuf, DriveError> {
         let piece_bytes = self.drive.geometry().io_bytes_max;
         if len <= piece_bytes {
-            return Ok(self.drive.read(offset_bytes, DmaBuf::zeroed(len)).await?);
+            return Ok(self.drive.read(offset_bytes, DmaBuf::for_read(len)).await?);
         }
-        let mut whole = DmaBuf::zeroed(len);
+        let mut whole = DmaBuf::for_read(len);
         let mut reads = Vec::new();
         for at in (0..len).step_by(piece_bytes) {
-            let piece = DmaBuf::zeroed(piece_bytes.min(len - at));
+            let piece = DmaBuf::for_read(piece_bytes.min(len - at));
             reads.push(self.drive.read(offset_bytes + at as u64, piece));
         }
         for (piece, at) in try_join_all(reads).await?.iter().zip((0..len).step_by(piece_bytes)) {

@@ -3,13 +3,16 @@
 //! Invariants: records become durable in the order they were queued, those of housekeeping before
 //! all others; at most two batches are in
 //! flight; a batch is answered only when it and every batch before it are written and flushed
-//! (rule 9); a failed write or flush fail-stops the drive. One flush covers the batch and all
+//! (rule 9); a failed write seals its segment and the log goes on in the next (`seal`), a failed
+//! flush fail-stops the drive. One flush covers the batch and all
 //! appended fragment data whose writes completed before. Where the log cannot have another segment
 //! it waits for housekeeping, which can always log the moves that free one.
 
+mod seal;
+
 use crate::error::DriveError;
 use crate::store::Shared;
-use engine_env::{BLOCK_BYTES, DmaBuf, Env};
+use engine_env::{BLOCK_BYTES, DmaBuf, Env, IoError, WriteFlushError};
 use engine_format::{
     BatchHeader, LogLink, LogPosition, PayloadLocation, Record, SegmentHeader, Successor, Writer,
     payload_sum,
@@ -31,7 +34,8 @@ struct Queued {
 struct InFlight {
     records: Vec<(Record, Option<PayloadLocation>, Option<Reply>)>,
     end: LogPosition,
-    durable: bool,
+    /// What came back: durable, or lost with the segment it was for.
+    outcome: Option<Result<(), IoError>>,
 }
 
 /// Where the log stands, and what waits for it.
@@ -95,6 +99,14 @@ impl Log {
 
     fn queued(&self) -> usize {
         self.urgent.len() + self.queue.len()
+    }
+
+    /// The queue a record belongs into.
+    fn queue_of(&mut self, record: &Record) -> &mut VecDeque<Queued> {
+        match record {
+            Record::Move(_) | Record::Drop(_) | Record::Relocate(_) => &mut self.urgent,
+            _ => &mut self.queue,
+        }
     }
 
     /// How many records of each queue the next batch takes, and at most how many bytes.
@@ -203,9 +215,7 @@ impl<E: Env> Shared<E> {
         let bytes_estimate = record_bytes(&record);
         let mut log = self.log.borrow_mut();
         log.queue_bytes += bytes_estimate;
-        let is_urgent = matches!(record, Record::Move(_) | Record::Drop(_) | Record::Relocate(_));
-        let queue = if is_urgent { &mut log.urgent } else { &mut log.queue };
-        queue.push_back(Queued { record, bytes_estimate, reply });
+        log.queue_of(&record).push_back(Queued { record, bytes_estimate, reply });
         self.schedule_kick(&mut log);
     }
 
@@ -241,13 +251,9 @@ impl<E: Env> Shared<E> {
             Ok(Some(laid)) => {
                 let shared = Rc::clone(self);
                 // Submitted now, in order; only the wait is in the task.
-                let write = self.write_pieces(laid.offset_bytes, laid.buffer);
+                let write = self.write_durably(laid.offset_bytes, laid.buffer);
                 self.env.spawn(async move {
-                    let written = write.await;
-                    let result = match written {
-                        Ok(()) => shared.flush_now().await,
-                        Err(error) => Err(error),
-                    };
+                    let result = write.await;
                     shared.batch_done(laid.sequence, result);
                 });
             }
@@ -348,7 +354,7 @@ impl<E: Env> Shared<E> {
         let end = log.next;
         log.bytes_since_checkpoint += batch_bytes;
         log.bytes += batch_bytes;
-        log.in_flight.insert(end.batch_sequence, InFlight { records, end, durable: false });
+        log.in_flight.insert(end.batch_sequence, InFlight { records, end, outcome: None });
         self.space.borrow_mut().set_log(end.segment, end.generation, end.batch_sequence);
         Ok(Some(Laid { sequence: end.batch_sequence, offset_bytes, buffer }))
     }
@@ -400,27 +406,38 @@ impl<E: Env> Shared<E> {
         Ok(Some(header))
     }
 
-    fn batch_done(self: &Rc<Self>, sequence: u64, result: Result<(), DriveError>) {
-        if let Err(error) = result {
-            self.fail(error);
-            return;
-        }
+    fn batch_done(self: &Rc<Self>, sequence: u64, result: Result<(), WriteFlushError>) {
+        let outcome = match result {
+            Ok(()) => Ok(()),
+            // The place is bad, or it is full underneath: the drive may be well elsewhere.
+            Err(WriteFlushError::Write(error @ (IoError::Failed(_) | IoError::NoSpace))) => {
+                Err(error)
+            }
+            Err(WriteFlushError::Write(error) | WriteFlushError::Flush(error)) => {
+                self.fail(error.into());
+                return;
+            }
+        };
         if self.failed().is_some() {
             self.fail_queue();
             return;
         }
         if let Some(batch) = self.log.borrow_mut().in_flight.get_mut(&sequence) {
-            batch.durable = true;
+            batch.outcome = Some(outcome);
         }
         loop {
             let batch = {
                 let mut log = self.log.borrow_mut();
                 match log.in_flight.first_entry() {
-                    Some(first) if first.get().durable => first.remove(),
+                    Some(first) if first.get().outcome == Some(Ok(())) => first.remove(),
                     _ => break,
                 }
             };
             self.apply_batch(batch);
+        }
+        if let Err(error) = self.seal() {
+            self.fail(error.into());
+            return;
         }
         let mut log = self.log.borrow_mut();
         self.schedule_kick(&mut log);

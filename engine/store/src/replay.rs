@@ -1,7 +1,8 @@
 //! Replay of the log of one drive.
 //!
 //! Invariants: replay follows the chain and the links of segment headers, cuts a segment where its
-//! successor says, and ends at the first break; a break before a batch that a later one calls
+//! successor says, whole batches behind that included (a write that failed may be there all the
+//! same), and ends at the first break; a break before a batch that a later one calls
 //! durable is rot, not a torn tail, be the later one in the same segment or in a successor that
 //! the last whole batch announced.
 
@@ -12,7 +13,7 @@ use crate::space::Space;
 use crate::state::State;
 use engine_env::{BLOCK_BYTES, DmaBuf, Drive};
 use engine_format::{
-    BatchHeader, FormatError, LogLink, LogPosition, Record, SegmentHeader, Superblock,
+    BatchHeader, FormatError, LogLink, LogPosition, Record, SegmentHeader, Successor, Superblock,
 };
 use engine_types::{DriveId, SegmentId};
 
@@ -67,7 +68,7 @@ impl<D: Drive> Replay<'_, D> {
             let at = self.replay_segment(position, step.cut, state, space, &mut recovery).await?;
             log_bytes += at.offset_bytes - position.offset_bytes;
             if step.cut.is_none() {
-                match self.successor_of(&at).await {
+                match self.successor_of(&at).await? {
                     Some(next) => steps.push(Step { position: next, cut: None }),
                     None => self.check_rot(&at).await?,
                 }
@@ -115,6 +116,9 @@ impl<D: Drive> Replay<'_, D> {
             return Err(FormatError::Bounds("a log segment header").into());
         }
         let offset = u64::from(segment.0) * self.segment_bytes;
+        if offset + SegmentHeader::BYTES as u64 > self.drive.prepared_bytes() {
+            return Err(FormatError::Bounds("a log segment header").into());
+        }
         let bytes = self.drive.read(offset, DmaBuf::zeroed(SegmentHeader::BYTES)).await?;
         let header = SegmentHeader::decode(&bytes)?;
         if header.drive != self.superblock.drive || header.segment != segment {
@@ -123,27 +127,39 @@ impl<D: Drive> Replay<'_, D> {
         Ok(header)
     }
 
-    /// The announced successor that really follows, if one does.
-    async fn successor_of(&self, end: &LogPosition) -> Option<LogPosition> {
-        for successor in end.successors {
-            let Ok(header) = self.read_header(successor.segment).await else { continue };
+    /// The header of the announced segment that goes on from the segment of `at`, if one does.
+    /// The second counts before the first: it is begun only where writing the first has failed.
+    async fn follower(&self, at: &LogPosition) -> Result<Option<SegmentHeader>, DriveError> {
+        for successor in at.successors.iter().rev() {
+            let header = match self.read_header(successor.segment).await {
+                Ok(header) => header,
+                Err(DriveError::Format(_)) => continue,
+                Err(error) => return Err(error),
+            };
             let follows = header.generation == successor.generation
-                && header.previous.segment == end.segment
-                && header.previous.generation == end.generation
-                && header.previous.batch_sequence == end.batch_sequence
-                && header.previous.chain == end.chain;
+                && header.previous.segment == at.segment
+                && header.previous.generation == at.generation;
             if follows {
-                return Some(LogPosition {
-                    segment: successor.segment,
-                    generation: successor.generation,
-                    offset_bytes: SegmentHeader::BYTES as u64,
-                    batch_sequence: end.batch_sequence,
-                    chain: header.chain(),
-                    successors: end.successors,
-                });
+                return Ok(Some(header));
             }
         }
-        None
+        Ok(None)
+    }
+
+    /// Where the log goes on behind `end`, if the follower of the segment was begun there.
+    async fn successor_of(&self, end: &LogPosition) -> Result<Option<LogPosition>, DriveError> {
+        let follower = self.follower(end).await?.filter(|header| {
+            header.previous.batch_sequence == end.batch_sequence
+                && header.previous.chain == end.chain
+        });
+        Ok(follower.map(|header| LogPosition {
+            segment: header.segment,
+            generation: header.generation,
+            offset_bytes: SegmentHeader::BYTES as u64,
+            batch_sequence: end.batch_sequence,
+            chain: header.chain(),
+            successors: end.successors,
+        }))
     }
 
     async fn replay_segment(
@@ -154,8 +170,23 @@ impl<D: Drive> Replay<'_, D> {
         space: &mut Space,
         recovery: &mut Recovery,
     ) -> Result<LogPosition, DriveError> {
-        while cut.is_none_or(|cut| at.batch_sequence < cut.batch_sequence) {
+        let mut last = cut.map(|cut| cut.batch_sequence);
+        let mut asked: Option<[Successor; 2]> = None;
+        loop {
+            if cut.is_none() && asked != Some(at.successors) {
+                asked = Some(at.successors);
+                let follower = self.follower(&at).await?;
+                last = follower.map(|header| header.previous.batch_sequence);
+            }
+            if last.is_some_and(|last| at.batch_sequence >= last) {
+                break;
+            }
             let Some((header, bytes, chain)) = self.read_batch(&at).await? else { break };
+            if cut.is_none() && header.successors != at.successors {
+                // Those that it announces may cut even before it.
+                at.successors = header.successors;
+                continue;
+            }
             let payload = &bytes[BatchHeader::BYTES..][..header.payload_bytes as usize];
             let records = Record::decode_all(payload, header.record_count as usize)?;
             let base = at.offset_bytes + BatchHeader::BYTES as u64;

@@ -285,6 +285,16 @@ impl Space {
         self.replace(segment, Slot::Log { generation, live_bytes: 0, last_batch });
     }
 
+    /// Nothing behind `last_batch` counts in a segment, whatever was laid out there.
+    pub(crate) fn seal_log(&mut self, segment: SegmentId, generation: u64, last_batch: u64) {
+        if let Slot::Log { generation: same, last_batch: last, .. } =
+            &mut self.slots[segment.0 as usize]
+            && *same == generation
+        {
+            *last = last_batch;
+        }
+    }
+
     pub(crate) fn load_log(&mut self, log: &LogSegment) {
         let (generation, live_bytes) = (log.generation, log.live_bytes);
         self.replace(log.segment, Slot::Log { generation, live_bytes, last_batch: log.last_batch });

@@ -1,7 +1,8 @@
 //! One drive, open: its log, index, space and fragments behind one handle.
 //!
 //! Invariants: lives on the thread of its shard; every public write is answered only when it is
-//! durable on this drive; after a failed write or flush it answers `Failed` until opened again.
+//! durable on this drive; after a failed flush, or a failed write that the log could not go on
+//! behind, it answers `Failed` until opened again.
 
 use crate::config::StoreConfig;
 use crate::error::DriveError;
@@ -65,6 +66,8 @@ pub struct DriveUsage {
     pub cleaned_segments: u64,
     /// Blocks whose sum did not hold since it was opened.
     pub corrupt_blocks: u64,
+    /// Segments of the log given up for a failed write since it was opened.
+    pub sealed_segments: u64,
     /// Runs of the index.
     pub runs: usize,
     /// Bytes of memory of the index.
@@ -77,6 +80,7 @@ pub(crate) struct Counters {
     pub checkpoints: Cell<u64>,
     pub cleaned: Cell<u64>,
     pub corrupt: Cell<u64>,
+    pub sealed: Cell<u64>,
 }
 
 /// The insides, shared by the tasks of one drive.
@@ -405,6 +409,7 @@ impl<E: Env> Store<E> {
             checkpoints: shared.counters.checkpoints.get(),
             cleaned_segments: shared.counters.cleaned.get(),
             corrupt_blocks: shared.counters.corrupt.get(),
+            sealed_segments: shared.counters.sealed.get(),
             runs: runs.len(),
             index_memory_bytes: runs.memory_bytes(),
         }

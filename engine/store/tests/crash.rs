@@ -2,6 +2,8 @@
 //! recovery (crashed too), then everything acknowledged must be there and nothing deleted back.
 #![allow(clippy::unwrap_used, reason = "a test that fails says so by panicking")]
 
+mod rig;
+
 use bytes::Bytes;
 use engine_env::{DmaBuf, Env};
 use engine_format::{Commit, CommitData, IndexKey, Keyspace, Mark, Mutation, Order};
@@ -10,8 +12,9 @@ use engine_types::{
     BucketId, DataId, DeploymentId, DriveId, Epoch, FragmentIndex, Geometry, Position, PositionSet,
     Sequence, SetId,
 };
-use shards_sim::{Random, SimEnv, SimMedia, World};
-use std::cell::RefCell;
+use rig::log_batch_segment;
+use shards_sim::{Random, Remains, SimEnv, SimMedia, World};
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -288,7 +291,34 @@ struct Totals {
     cleaned: u64,
 }
 
+/// From now on a batch of the log fails to be written now and then, never so soon after another
+/// that the drive would fail; counted in `faults`.
+fn fail_log_writes(media: &SimMedia, seed: u64, faults: &Rc<Cell<u64>>) {
+    let (mut random, faults) = (Random::new(seed, "log faults"), Rc::clone(faults));
+    let mut since = 0;
+    media.set_write_faults(move |_, bytes| {
+        log_batch_segment(bytes)?;
+        since += 1;
+        if since <= 2 || !random.one_in(6) {
+            return None;
+        }
+        since = 0;
+        faults.set(faults.get() + 1);
+        Some(*random.pick(&[Remains::Nothing, Remains::Part, Remains::All]))
+    });
+}
+
 fn one_seed(seed: u64, crashes: u64, first_generation: u64) -> (Totals, u64) {
+    one_seed_with(seed, crashes, first_generation, None)
+}
+
+/// With `faults` given, writes of the log fail under the load.
+fn one_seed_with(
+    seed: u64,
+    crashes: u64,
+    first_generation: u64,
+    faults: Option<&Rc<Cell<u64>>>,
+) -> (Totals, u64) {
     let world = World::new(seed);
     let media = SimMedia::new(SEGMENT_BYTES * 48, seed, "drive");
     let mut random = Random::new(seed, "test");
@@ -324,11 +354,15 @@ fn one_seed(seed: u64, crashes: u64, first_generation: u64) -> (Totals, u64) {
         if let Some(store) = store {
             let store = store.unwrap_or_else(|error| panic!("{context}: open: {error}"));
             check_all(&world, &store, &model, &context);
+            if let Some(faults) = faults {
+                fail_log_writes(&media, random.next(), faults);
+            }
             load(&world, &store, &model, &mut random, crash);
             totals.checkpoints += store.usage().checkpoints;
             totals.cleaned += store.usage().cleaned_segments;
         }
         world.kill();
+        media.clear_write_faults();
         if random.one_in(3) {
             media.kill()
         } else {
@@ -396,6 +430,28 @@ fn nothing_acknowledged_is_lost_and_nothing_deleted_comes_back() {
     );
     assert!(totals.acknowledged > totals.crashes, "the load does work");
     assert!(totals.checkpoints > 0 && totals.cleaned > 0, "housekeeping was crashed too");
+}
+
+#[test]
+fn nothing_is_lost_where_writes_of_the_log_fail() {
+    let seeds: u64 = std::env::var("BASALT_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(20);
+    let faults = Rc::new(Cell::new(0));
+    let mut totals = Totals { crashes: 0, acknowledged: 0, checkpoints: 0, cleaned: 0 };
+    for seed in 1..=seeds {
+        let (one, _) = one_seed_with(seed, 30, 0, Some(&faults));
+        totals.crashes += one.crashes;
+        totals.acknowledged += one.acknowledged;
+        totals.checkpoints += one.checkpoints;
+    }
+    println!(
+        "{} failed writes, {} crashes, {} writes acknowledged",
+        faults.get(),
+        totals.crashes,
+        totals.acknowledged
+    );
+    assert!(totals.acknowledged > totals.crashes, "the load does work");
+    assert!(faults.get() * 2 > totals.crashes, "writes failed");
+    assert!(totals.checkpoints > 0, "housekeeping was crashed too");
 }
 
 #[test]

@@ -64,6 +64,8 @@ pub struct NodeConfig {
     pub cpus: Vec<usize>,
     /// The way of doing I/O.
     pub driver: IoDriverKind,
+    /// Bytes of each shard's arena of I/O buffers.
+    pub arena_bytes: usize,
     /// How long a drive may take for one I/O.
     pub drive_deadline_us: u64,
     /// Where the log goes.

@@ -17,6 +17,8 @@ mod start;
 mod status;
 mod supervise;
 
+pub use engine_env::ArenaStatistics;
+
 pub use config::{DriveKind, LogLevel, LogSink, NodeConfig, NodeDrive};
 pub use control::{Control, ControlError};
 pub use node::{Node, NodeMember, PutId, WorkKind};

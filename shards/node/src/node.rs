@@ -7,7 +7,7 @@ use crate::peers::NodePeers;
 use crate::shard::{Job, Message, ShardLocal};
 use crate::status::{DriveReport, NodeReport};
 use bytes::Bytes;
-use engine_env::Env;
+use engine_env::{Arena, ArenaStatistics, Env};
 use engine_set::{
     Installed, Member, PutFinish, PutTarget, SetConfig, SetError, SetListEntry, SetListPage,
     SetListQuery, SetUpload, Source,
@@ -58,6 +58,9 @@ pub(crate) struct Shared {
     buckets: Mutex<Arc<BucketTable>>,
     troubled: Mutex<BTreeSet<SetId>>,
     reports: Mutex<BTreeMap<usize, DriveReport>>,
+    arenas: Mutex<Vec<Arc<Arena>>>,
+    /// It was said that io_uring does not know an arena.
+    pub unregistered_said: AtomicBool,
     /// Drives being opened again or replaced: by one at a time.
     pub claimed: Mutex<BTreeSet<usize>>,
     pub view_changes: AtomicU64,
@@ -79,6 +82,8 @@ impl Shared {
             buckets: Mutex::default(),
             troubled: Mutex::default(),
             reports: Mutex::default(),
+            arenas: Mutex::default(),
+            unregistered_said: AtomicBool::new(false),
             claimed: Mutex::default(),
             view_changes: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
@@ -118,6 +123,18 @@ impl Shared {
         if let Some(report) = locked(&self.reports).get_mut(&drive) {
             change(report);
         }
+    }
+
+    pub(crate) fn add_arena(&self, arena: Arc<Arena>) {
+        locked(&self.arenas).push(arena);
+    }
+
+    fn arena_statistics(&self) -> ArenaStatistics {
+        let mut sum = ArenaStatistics::default();
+        for arena in locked(&self.arenas).iter() {
+            sum += arena.statistics();
+        }
+        sum
     }
 
     pub(crate) fn add_report(&self, drive: usize, report: DriveReport) {
@@ -205,7 +222,8 @@ impl Node {
             }
         }
         let view_changes = self.shared.view_changes.load(Ordering::Relaxed);
-        NodeReport { drives, ready, positions_out, view_changes }
+        let arenas = self.shared.arena_statistics();
+        NodeReport { drives, ready, positions_out, view_changes, arenas }
     }
 
     /// Runs work on a shard. It runs to its end, also if this future is dropped.

@@ -4,7 +4,7 @@
 //! empty drive in a set that holds data counts as missing and is never formatted here; drives of
 //! two deployments are refused; a format that was cut short is done again whole.
 
-use crate::config::{DriveKind, LogLevel, NodeConfig, NodeDrive};
+use crate::config::{DriveKind, LogLevel, LogSink, NodeConfig, NodeDrive};
 use crate::drives::{
     Found, drive_spec, identify, open_drive, open_new, random_id, segment_bytes_of, shard_of,
     too_small,
@@ -113,7 +113,10 @@ fn start_threads(config: &NodeConfig) -> Result<(Node, Vec<PinnedThread<()>>), S
             &format!("basalt-shard-{shard}"),
             cpu,
             move || {
-                let ran = ShardRuntime::run(kind, RuntimeConfig::default(), |env: RealEnv| {
+                let arena_bytes = config.arena_bytes;
+                let runtime = RuntimeConfig { arena_bytes, ..RuntimeConfig::default() };
+                let ran = ShardRuntime::run(kind, runtime, |env: RealEnv| {
+                    note_arena(&env, &shared, &log);
                     ShardLocal::new(shard, env, shared, config).serve(receiver)
                 });
                 if let Err(error) = ran {
@@ -130,6 +133,23 @@ fn start_threads(config: &NodeConfig) -> Result<(Node, Vec<PinnedThread<()>>), S
         })?);
     }
     Ok((Node { shared }, threads))
+}
+
+/// Makes a shard's arena known to the metrics, and says once if io_uring does not know it.
+fn note_arena(env: &RealEnv, shared: &Shared, log: &LogSink) {
+    if let Some(arena) = env.arena() {
+        shared.add_arena(arena);
+    }
+    if let Some(reason) = env.unregistered()
+        && !shared.unregistered_said.swap(true, Ordering::Relaxed)
+    {
+        log(
+            LogLevel::Warn,
+            "io_uring does not know the I/O buffers beforehand, which costs some CPU: raise the \
+             limit of locked memory (LimitMEMLOCK=infinity)",
+            &[("reason", reason)],
+        );
+    }
 }
 
 async fn probe(

@@ -1,5 +1,6 @@
 //! What a node tells of its drives.
 
+use engine_env::ArenaStatistics;
 use engine_store::DriveUsage;
 use engine_types::{Position, SetId};
 use shards_uring::DriveStatistics;
@@ -63,6 +64,8 @@ pub struct NodeReport {
     pub positions_out: usize,
     /// Changes of view since the start.
     pub view_changes: u64,
+    /// The arenas of all shards.
+    pub arenas: ArenaStatistics,
 }
 
 impl NodeReport {

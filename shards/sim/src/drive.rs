@@ -2,10 +2,10 @@
 //!
 //! Faults and why the engine must survive them: any subset of the 512-byte sectors of writes not
 //! flushed survives a power loss (drives cache and reorder); I/O takes any time and completes in
-//! any order; every I/O may fail for good from some moment on (a dying drive); bytes may flip
-//! (rot); a flush may lie (then the drive counts as rolled back, rule 8); the host may have no
-//! space to grow the drive. A flush that was answered keeps what completed before it, unless the
-//! drive lies.
+//! any order; every I/O may fail for good from some moment on (a dying drive), or single writes
+//! fail and leave anything of their bytes (a bad place); bytes may flip (rot); a flush may lie
+//! (then the drive counts as rolled back, rule 8); the host may have no space to grow the drive.
+//! A flush that was answered keeps what completed before it, unless the drive lies.
 
 use crate::random::Random;
 use crate::world::World;
@@ -17,6 +17,20 @@ use std::rc::Rc;
 
 const SECTOR_BYTES: usize = 512;
 type Page = Box<[u8; BLOCK_BYTES]>;
+
+/// What is on the drive of a write that fails all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remains {
+    /// Nothing.
+    Nothing,
+    /// Any of its sectors.
+    Part,
+    /// All of it.
+    All,
+}
+
+/// Which writes fail: given offset and bytes, what remains of one that does.
+type WriteFaults = Box<dyn FnMut(u64, &[u8]) -> Option<Remains>>;
 
 /// What is left of a drive when its power is gone, and its faults. Outlives every process.
 #[derive(Clone)]
@@ -40,12 +54,14 @@ struct Media {
     stalled: bool,
     lying: bool,
     host_full: bool,
+    write_faults: Option<WriteFaults>,
     opening: u64,
     /// I/Os submitted since it was made.
     io_count: u64,
 }
 
 /// A simulated drive, open.
+#[derive(Clone)]
 pub struct SimDrive {
     media: SimMedia,
     world: World,
@@ -70,6 +86,7 @@ impl SimMedia {
             stalled: false,
             lying: false,
             host_full: false,
+            write_faults: None,
             opening: 0,
             io_count: 0,
         })))
@@ -129,6 +146,17 @@ impl SimMedia {
         self.0.borrow_mut().failed = failed;
     }
 
+    /// From now on the writes fail with EIO for which `faults` names what remains of them. It is
+    /// asked at the submission of each, and must not touch this drive.
+    pub fn set_write_faults(&self, faults: impl FnMut(u64, &[u8]) -> Option<Remains> + 'static) {
+        self.0.borrow_mut().write_faults = Some(Box::new(faults));
+    }
+
+    /// From now on no write fails for `set_write_faults` any more.
+    pub fn clear_write_faults(&self) {
+        self.0.borrow_mut().write_faults = None;
+    }
+
     /// From now on flushes are answered and keep nothing.
     pub fn set_lying(&self, lying: bool) {
         self.0.borrow_mut().lying = lying;
@@ -181,6 +209,7 @@ impl SimMedia {
         media.stalled = false;
         media.lying = false;
         media.host_full = false;
+        media.write_faults = None;
     }
 
     /// What stands at `offset_bytes` from now on; for rot at a known place.
@@ -224,6 +253,21 @@ impl Media {
     fn complete(&mut self, number: u64, offset: u64, bytes: Rc<DmaBuf>) {
         write_into(&mut self.current, offset, &bytes);
         self.volatile.push((number, offset, bytes));
+    }
+
+    /// A write that failed: what it left is as volatile as any other.
+    fn complete_part(&mut self, number: u64, offset: u64, bytes: &[u8], remains: Remains) {
+        for (index, sector) in bytes.chunks(SECTOR_BYTES).enumerate() {
+            let is_there = match remains {
+                Remains::Nothing => false,
+                Remains::Part => self.random.one_in(2),
+                Remains::All => true,
+            };
+            if is_there {
+                let at = offset + (index * SECTOR_BYTES) as u64;
+                self.complete(number, at, Rc::new(DmaBuf::copy_of(sector)));
+            }
+        }
     }
 
     /// A submitted write may or may not have reached the drive.
@@ -343,24 +387,31 @@ impl Drive for SimDrive {
         );
         let (media, world, opening) = (self.media.clone(), self.world.clone(), self.opening);
         let bytes = Rc::new(buffer);
-        let number = {
+        let (number, fault) = {
             let mut inner = media.0.borrow_mut();
+            let fault = inner.write_faults.as_mut().and_then(|faults| faults(offset_bytes, &bytes));
             let number = inner.next_write;
             inner.next_write += 1;
             if inner.opening == opening && !inner.failed {
                 inner.in_flight.insert(number, (offset_bytes, Rc::clone(&bytes)));
             }
-            number
+            (number, fault)
         };
         // Abandoning the future must not abandon the write: the device is a task of its own.
         let (sender, receiver) = futures_channel::oneshot::channel();
         world.note(offset_bytes);
         world.clone().env().spawn(async move {
-            let outcome = Self::delay(media.clone(), world, opening).await;
+            let mut outcome = Self::delay(media.clone(), world, opening).await;
             if outcome.is_ok() {
                 let mut inner = media.0.borrow_mut();
-                if let Some((offset, bytes)) = inner.in_flight.remove(&number) {
-                    inner.complete(number, offset, bytes);
+                let submitted = inner.in_flight.remove(&number);
+                match (submitted, fault) {
+                    (Some((offset, bytes)), None) => inner.complete(number, offset, bytes),
+                    (Some((offset, bytes)), Some(remains)) => {
+                        inner.complete_part(number, offset, &bytes, remains);
+                        outcome = Err(IoError::Failed(5));
+                    }
+                    (None, _) => {}
                 }
             }
             _ = sender.send(outcome);

@@ -22,13 +22,21 @@ pub struct RuntimeConfig {
     pub pool_threads: usize,
     /// Spin before sleeping when recently busy; 0 where another of our threads shares the CPU.
     pub spin_us: u64,
+    /// Bytes of the arena that I/O buffers lie in, in steps of 2 MiB; 0 for none.
+    pub arena_bytes: usize,
     /// How long the end of the runtime waits for I/O in flight before it leaks the buffers.
     pub shutdown_us: u64,
 }
 
 impl Default for RuntimeConfig {
     fn default() -> Self {
-        Self { ring_entries: 256, pool_threads: 4, spin_us: 0, shutdown_us: 5_000_000 }
+        Self {
+            ring_entries: 256,
+            pool_threads: 4,
+            spin_us: 0,
+            arena_bytes: 4 << 20,
+            shutdown_us: 5_000_000,
+        }
     }
 }
 

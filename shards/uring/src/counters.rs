@@ -18,7 +18,7 @@ pub struct DriveCounters {
     pub(crate) flush_us: AtomicU64,
 }
 
-/// One look at `DriveCounters`.
+/// One look at `DriveCounters`. A write joined to its flush counts as a write and as a flush.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DriveStatistics {
     /// Reads completed, failed ones included.

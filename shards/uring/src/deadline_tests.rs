@@ -7,7 +7,7 @@ use crate::env::RealEnv;
 use crate::open::Opened;
 use crate::ring::probe_uring;
 use crate::runtime::ShardRuntime;
-use engine_env::{DmaBuf, Drive, Env, IoError};
+use engine_env::{DmaBuf, Drive, Env, IoError, WriteFlushError};
 use shards_executor::now_us;
 use std::fs::{File, OpenOptions};
 use std::future::{Future, poll_fn};
@@ -75,6 +75,66 @@ fn a_ring_keeps_the_buffer_of_an_expired_read() {
         assert!(drive.is_offline(), "back only through a new open");
     })
     .unwrap();
+}
+
+#[test]
+fn an_abandoned_read_keeps_its_piece_of_the_arena_until_it_completes() {
+    if probe_uring().is_err() {
+        return;
+    }
+    let config = RuntimeConfig { arena_bytes: 2 << 20, ..config() };
+    ShardRuntime::run(IoDriverKind::Uring, config, |env: RealEnv| async move {
+        let arena = env.arena().unwrap();
+        let (drive, mut pipe) = pipe_drive(&env, 60_000_000);
+        let buffer = DmaBuf::zeroed(LEN);
+        assert!(buffer.lies_in(&arena));
+        let place = buffer.as_ptr().addr();
+        drop(drive.read(0, buffer));
+        // Whoever takes all there is does not get what the device still writes to.
+        let others: Vec<DmaBuf> = (0..512).map(|_| DmaBuf::zeroed(LEN)).collect();
+        assert!(others.iter().all(|other| other.as_ptr().addr() != place));
+        assert_eq!((arena.statistics().served, arena.statistics().plain), (512, 1));
+        drop(others);
+        assert_eq!(arena.statistics().used_bytes, LEN as u64);
+        pipe.write_all(&[7; LEN]).unwrap();
+        until_idle(&env, &drive).await;
+        assert_eq!(arena.statistics().used_bytes, 0);
+        let again: Vec<DmaBuf> = (0..512).map(|_| DmaBuf::zeroed(LEN)).collect();
+        assert!(again.iter().any(|buffer| buffer.as_ptr().addr() == place));
+    })
+    .unwrap();
+}
+
+#[test]
+fn of_a_write_joined_to_its_flush_the_half_that_failed_is_named() {
+    let path = std::env::temp_dir().join(format!("basalt-pair-{}", std::process::id()));
+    std::fs::write(&path, [0; LEN]).unwrap();
+    let mut kinds = vec![IoDriverKind::ThreadPool];
+    kinds.extend(probe_uring().is_ok().then_some(IoDriverKind::Uring));
+    for kind in kinds {
+        let (inside, config) = (path.clone(), RuntimeConfig { pool_threads: 2, ..config() });
+        ShardRuntime::run(kind, config, |env: RealEnv| async move {
+            // It cannot be written, but flushed.
+            let file = File::open(&inside).unwrap();
+            let drive = RealDrive::assemble(&env, spec(5_000_000), opened(inside, file)).unwrap();
+            let failed = drive.write_and_flush(0, DmaBuf::zeroed(LEN)).await;
+            assert_eq!(failed, Err(WriteFlushError::Write(IoError::Failed(libc::EBADF))));
+            assert_eq!(drive.flush().await, Ok(()));
+            let statistics = drive.counters().statistics();
+            assert_eq!((statistics.writes, statistics.flushes, statistics.errors), (1, 2, 1));
+            // It can be written, but not flushed.
+            let null = PathBuf::from("/dev/null");
+            let file = OpenOptions::new().write(true).open(&null).unwrap();
+            let drive = RealDrive::assemble(&env, spec(5_000_000), opened(null, file)).unwrap();
+            let failed = Err(WriteFlushError::Flush(IoError::Failed(libc::EINVAL)));
+            assert_eq!(drive.write_and_flush(0, DmaBuf::zeroed(LEN)).await, failed);
+            assert_eq!(drive.flush().await, Err(IoError::Failed(libc::EINVAL)));
+            assert_eq!(drive.write_and_flush(0, DmaBuf::zeroed(LEN)).await, failed);
+            assert_eq!(drive.counters().statistics().writes, 1, "the last one never began");
+        })
+        .unwrap();
+    }
+    std::fs::remove_file(&path).unwrap();
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::op::{DriveState, Outcome, Piece, Request, Work, io_error};
 use crate::open::{OpenError, Opened, open_blocking};
 use crate::operations::Core;
 use engine_env::sync::Gate;
-use engine_env::{BLOCK_BYTES, DmaBuf, Drive, DriveGeometry, IoError};
+use engine_env::{BLOCK_BYTES, DmaBuf, Drive, DriveGeometry, IoError, WriteFlushError};
 use futures_channel::oneshot;
 use shards_executor::Handle;
 use std::cell::{Cell, RefCell};
@@ -195,6 +195,24 @@ impl RealDrive {
         receiver
     }
 
+    /// Why no flush can be believed any more, if that is so.
+    fn flush_refusal(&self) -> Option<IoError> {
+        let state = &self.inner.state;
+        state.flush_error.get().or_else(|| self.is_offline().then_some(IoError::Offline))
+    }
+
+    /// Submits a flush of every file that needs one, but `except`.
+    fn flush_files(&self, except: Option<&Rc<DriveFile>>) -> Vec<oneshot::Receiver<Outcome>> {
+        let mut receivers = Vec::new();
+        for file in self.inner.files.borrow().iter().filter(|file| file.needs_flush()) {
+            if !except.is_some_and(|except| Rc::ptr_eq(except, file)) {
+                let piece = Piece { file: file.clone(), offset_bytes: 0, len_bytes: 0 };
+                receivers.push(self.submit(Work::Sync, piece, None, None));
+            }
+        }
+        receivers
+    }
+
     /// Where a range lies, if an operation may name it.
     fn locate(&self, offset_bytes: u64, len_bytes: usize) -> Option<(Piece, Option<Piece>)> {
         let inner = &self.inner;
@@ -311,24 +329,77 @@ impl Drive for RealDrive {
     }
 
     fn flush(&self) -> impl Future<Output = Result<(), IoError>> + use<> {
-        let refused = match self.inner.state.flush_error.get() {
-            Some(error) => Some(error),
-            None if self.is_offline() => Some(IoError::Offline),
-            None => None,
-        };
-        let mut receivers = Vec::new();
-        if refused.is_none() {
-            for file in self.inner.files.borrow().iter().filter(|file| file.needs_flush()) {
-                let piece = Piece { file: file.clone(), offset_bytes: 0, len_bytes: 0 };
-                receivers.push(self.submit(Work::Sync, piece, None, None));
-            }
-        }
+        let refused = self.flush_refusal();
+        let receivers = if refused.is_none() { self.flush_files(None) } else { Vec::new() };
         async move {
-            let mut result = refused.map_or(Ok(()), Err);
-            for receiver in receivers {
-                result = result.and(outcome(receiver).await.map(|_| ()));
+            match refused {
+                Some(error) => Err(error),
+                None => flushed(receivers).await,
             }
-            result
         }
     }
+
+    fn write_and_flush(
+        &self,
+        offset_bytes: u64,
+        buffer: DmaBuf,
+    ) -> impl Future<Output = Result<(), WriteFlushError>> + use<> {
+        let begun = self.begin_write_and_flush(offset_bytes, buffer);
+        let drive = self.clone();
+        async move {
+            match begun? {
+                Begun::Joined { pair, others } => {
+                    let written = outcome(pair).await;
+                    let others = flushed(others).await;
+                    written.map_err(|error| match drive.inner.state.flush_error.get() {
+                        Some(error) => WriteFlushError::Flush(error),
+                        None => WriteFlushError::Write(error),
+                    })?;
+                    others.map_err(WriteFlushError::Flush)
+                }
+                Begun::Apart { write } => {
+                    outcome(write).await.map_err(WriteFlushError::Write)?;
+                    drive.flush().await.map_err(WriteFlushError::Flush)
+                }
+            }
+        }
+    }
+}
+
+/// A write with its flush, submitted.
+enum Begun {
+    /// The device has both; other files that need it are being flushed too.
+    Joined { pair: oneshot::Receiver<Outcome>, others: Vec<oneshot::Receiver<Outcome>> },
+    /// It lies in two files: all there is to flush is flushed once it is done.
+    Apart { write: oneshot::Receiver<Outcome> },
+}
+
+impl RealDrive {
+    fn begin_write_and_flush(
+        &self,
+        offset_bytes: u64,
+        buffer: DmaBuf,
+    ) -> Result<Begun, WriteFlushError> {
+        if let Some(error) = self.flush_refusal() {
+            return Err(WriteFlushError::Flush(error));
+        }
+        let place = self.locate(offset_bytes, buffer.len());
+        let (first, second) = place.ok_or(WriteFlushError::Write(IoError::Failed(libc::EINVAL)))?;
+        if second.is_some() {
+            let write = self.submit(Work::Write, first, second, Some(buffer));
+            return Ok(Begun::Apart { write });
+        }
+        let others = self.flush_files(Some(&first.file));
+        let pair = self.submit(Work::WriteSync, first, None, Some(buffer));
+        Ok(Begun::Joined { pair, others })
+    }
+}
+
+/// Waits for flushes; the first failure, if there is one.
+async fn flushed(receivers: Vec<oneshot::Receiver<Outcome>>) -> Result<(), IoError> {
+    let mut result = Ok(());
+    for receiver in receivers {
+        result = result.and(outcome(receiver).await.map(|_| ()));
+    }
+    result
 }

@@ -4,11 +4,12 @@ use crate::config::IoDriverKind;
 use crate::drive::RealDrive;
 use crate::operations::Core;
 use crate::sys::fill_random;
-use engine_env::Env;
+use engine_env::{Arena, Env};
 use shards_executor::{Handle, now_us, wall_ms};
 use std::cell::RefCell;
 use std::future::Future;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Clock, tasks, randomness and drives of one shard. Cheap to clone; `!Send`.
 #[derive(Clone)]
@@ -33,6 +34,18 @@ impl RealEnv {
     #[must_use]
     pub fn driver_kind(&self) -> IoDriverKind {
         self.core.borrow().kind()
+    }
+
+    /// Where this shard's buffers lie, if it has an arena.
+    #[must_use]
+    pub fn arena(&self) -> Option<Arc<Arena>> {
+        self.core.borrow().arena()
+    }
+
+    /// Why io_uring works with the arena's addresses instead of knowing it, if that is so.
+    #[must_use]
+    pub fn unregistered(&self) -> Option<String> {
+        self.core.borrow().unregistered()
     }
 
     pub(crate) fn core(&self) -> &Rc<RefCell<Core>> {

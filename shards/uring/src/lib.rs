@@ -25,6 +25,8 @@ mod sys;
 
 #[cfg(test)]
 mod deadline_tests;
+#[cfg(test)]
+mod op_tests;
 
 pub use config::{DriveKind, DriveSpec, IoDriverKind, RuntimeConfig};
 pub use counters::{DriveCounters, DriveStatistics};

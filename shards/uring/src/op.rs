@@ -18,7 +18,16 @@ const RETRIES_MAX: u32 = 64;
 pub(crate) enum Work {
     Read,
     Write,
+    /// A write to one file, and fdatasync of it as soon as it is done.
+    WriteSync,
     /// fdatasync of the file of the first piece.
+    Sync,
+}
+
+/// What a completion is of: `WriteSync` has two, all else has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Half {
+    First,
     Sync,
 }
 
@@ -88,13 +97,32 @@ pub(crate) struct Op {
     pub(crate) deadline_us: u64,
     /// `writes_done` of the file when a flush went to the device.
     pub(crate) flush_mark: u64,
+    pub(crate) pair: Pair,
     /// Gone once the deadline has passed.
     pub(crate) reply: Option<oneshot::Sender<Outcome>>,
+}
+
+/// Where a `WriteSync` stands.
+#[derive(Debug, Default)]
+pub(crate) struct Pair {
+    /// What has come back of the halves at the device.
+    first: Option<i32>,
+    sync: Option<i32>,
+    /// The write is done; only the flush is still wanted.
+    pub(crate) is_written: bool,
+    /// The flush may have begun before the write was done.
+    pub(crate) is_torn: bool,
+    /// The ring's count of torn submissions when the halves were handed over.
+    pub(crate) torn_before: u64,
+    /// It was the flush that failed.
+    pub(crate) flush_failed: bool,
 }
 
 /// What follows a completion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
+    /// Its other half is at the device.
+    Wait,
     /// Hand it to the device again: it was interrupted, or did only a part.
     Again,
     /// It is over; an errno if it failed.
@@ -117,12 +145,56 @@ impl Op {
     }
 
     /// Takes in a completion: bytes done, or an errno below zero.
-    pub(crate) fn advance(&mut self, result: i32) -> Step {
+    pub(crate) fn advance(&mut self, half: Half, result: i32) -> Step {
+        if self.work != Work::WriteSync {
+            return self.advance_one(result);
+        }
+        match half {
+            Half::First if !self.pair.is_written => self.pair.first = Some(result),
+            _ => self.pair.sync = Some(result),
+        }
+        self.advance_pair()
+    }
+
+    fn advance_pair(&mut self) -> Step {
+        let mut after_write = None;
+        if !self.pair.is_written {
+            let (Some(first), Some(_)) = (self.pair.first, self.pair.sync) else {
+                return Step::Wait;
+            };
+            self.pair.first = None;
+            match self.advance_one(first) {
+                Step::Done(Ok(())) => self.pair.is_written = true,
+                // It failed or came short, which has cancelled the flush.
+                step => after_write = Some(step),
+            }
+        }
+        let Some(synced) = self.pair.sync.take() else { return Step::Wait };
+        let errno = synced.saturating_neg();
+        let is_passing = is_passing(errno) || errno == libc::ECANCELED;
+        // A flush that failed says so once: whatever else is wrong comes after it.
+        if synced < 0 && !(is_passing && self.may_retry()) {
+            self.pair.flush_failed = true;
+            return Step::Done(Err(errno));
+        }
+        if let Some(step) = after_write {
+            return step;
+        }
+        if synced < 0 || std::mem::take(&mut self.pair.is_torn) {
+            return Step::Again;
+        }
+        Step::Done(Ok(()))
+    }
+
+    fn may_retry(&mut self) -> bool {
+        self.retries += 1;
+        self.retries <= RETRIES_MAX
+    }
+
+    fn advance_one(&mut self, result: i32) -> Step {
         if result < 0 {
             let errno = result.saturating_neg();
-            let passing = errno == libc::EINTR || errno == libc::EAGAIN;
-            if passing && self.retries < RETRIES_MAX {
-                self.retries += 1;
+            if is_passing(errno) && self.may_retry() {
                 return Step::Again;
             }
             return Step::Done(Err(errno));
@@ -140,6 +212,11 @@ impl Op {
             Step::Again
         }
     }
+}
+
+/// Whether the same operation may succeed when it is tried again.
+fn is_passing(errno: i32) -> bool {
+    errno == libc::EINTR || errno == libc::EAGAIN
 }
 
 /// What an errno means to the engine.

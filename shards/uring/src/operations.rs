@@ -6,10 +6,10 @@
 use crate::config::{IoDriverKind, RuntimeConfig};
 use crate::counters::add;
 use crate::files::{DriveFile, RetiredSlots};
-use crate::op::{DriveState, Op, Request, Step, Work, io_error};
+use crate::op::{DriveState, Op, Pair, Request, Step, Work, io_error};
 use crate::pool::{Event, Lane, Pool};
 use crate::ring::Ring;
-use engine_env::IoError;
+use engine_env::{Arena, IoError};
 use shards_executor::{Unparker, now_us};
 use std::fs::File;
 use std::io;
@@ -42,6 +42,9 @@ pub(crate) struct Core {
     last_tick_us: u64,
     events: Vec<Event>,
     retired: RetiredSlots,
+    arena: Option<Arc<Arena>>,
+    /// Why the ring does not know the arena.
+    unregistered: Option<String>,
     closed: bool,
 }
 
@@ -61,8 +64,28 @@ impl Core {
             last_tick_us: now_us(),
             events: Vec::new(),
             retired: RetiredSlots::default(),
+            arena: None,
+            unregistered: None,
             closed: false,
         })
+    }
+
+    /// Tells the driver where most buffers will lie.
+    pub(crate) fn use_arena(&mut self, arena: &Arc<Arena>) {
+        self.arena = Some(arena.clone());
+        if let Backend::Ring(ring) = &mut self.backend
+            && let Err(error) = ring.register(arena)
+        {
+            self.unregistered = Some(format!("io_uring_register: {error}"));
+        }
+    }
+
+    pub(crate) fn arena(&self) -> Option<Arc<Arena>> {
+        self.arena.clone()
+    }
+
+    pub(crate) fn unregistered(&self) -> Option<String> {
+        self.unregistered.clone()
     }
 
     pub(crate) fn kind(&self) -> IoDriverKind {
@@ -124,6 +147,7 @@ impl Core {
             retries: 0,
             started_us,
             deadline_us,
+            pair: Pair::default(),
             reply: Some(request.reply),
         };
         self.live += 1;
@@ -198,7 +222,11 @@ impl Core {
         if event.buffer.is_some() {
             op.buffer = event.buffer;
         }
-        let result = match op.advance(event.result) {
+        if let Backend::Ring(ring) = &self.backend {
+            op.pair.is_torn |= ring.torn() != op.pair.torn_before;
+        }
+        let result = match op.advance(event.half, event.result) {
+            Step::Wait => return,
             Step::Again => {
                 self.push(event.id);
                 return;
@@ -219,16 +247,19 @@ impl Core {
         let result = result.map_err(io_error);
         match (op.work, result) {
             (Work::Read, _) => {}
-            (Work::Write, _) => {
-                for piece in [Some(&op.first), op.second.as_ref()].into_iter().flatten() {
-                    piece.file.writes_done.set(piece.file.writes_done.get() + 1);
-                }
-            }
-            (Work::Sync, Ok(())) => {
+            (Work::Write, _) => note_write(&op),
+            // What a pair has written needs no other flush.
+            (Work::Sync | Work::WriteSync, Ok(())) => {
                 let flushed = &op.first.file.flushed_through;
                 flushed.set(flushed.get().max(op.flush_mark));
             }
             (Work::Sync, Err(error)) => drive.flush_error.set(Some(error)),
+            (Work::WriteSync, Err(error)) => {
+                note_write(&op);
+                if op.pair.flush_failed {
+                    drive.flush_error.set(Some(error));
+                }
+            }
         }
         if let Some(reply) = op.reply {
             let buffer = if op.work == Work::Read { op.buffer } else { None };
@@ -304,27 +335,32 @@ impl Drop for Core {
     }
 }
 
-/// Takes a completed operation into the drive's counters.
+/// The files have a write that no flush may have covered.
+fn note_write(op: &Op) {
+    for piece in [Some(&op.first), op.second.as_ref()].into_iter().flatten() {
+        piece.file.writes_done.set(piece.file.writes_done.get() + 1);
+    }
+}
+
+/// Takes a completed operation into the drive's counters; a pair is a write and a flush.
 fn count(op: &Op, failed: bool) {
     let counters = &op.drive.counters;
     let latency_us = now_us().saturating_sub(op.started_us);
     let bytes = op.total_bytes() as u64;
     counters.in_flight.fetch_sub(1, Ordering::Relaxed);
-    match op.work {
-        Work::Read => {
-            add(&counters.reads, 1);
-            add(&counters.read_bytes, bytes);
-            add(&counters.read_us, latency_us);
-        }
-        Work::Write => {
-            add(&counters.writes, 1);
-            add(&counters.write_bytes, bytes);
-            add(&counters.write_us, latency_us);
-        }
-        Work::Sync => {
-            add(&counters.flushes, 1);
-            add(&counters.flush_us, latency_us);
-        }
+    if op.work == Work::Read {
+        add(&counters.reads, 1);
+        add(&counters.read_bytes, bytes);
+        add(&counters.read_us, latency_us);
+    }
+    if matches!(op.work, Work::Write | Work::WriteSync) {
+        add(&counters.writes, 1);
+        add(&counters.write_bytes, bytes);
+        add(&counters.write_us, latency_us);
+    }
+    if matches!(op.work, Work::Sync | Work::WriteSync) {
+        add(&counters.flushes, 1);
+        add(&counters.flush_us, latency_us);
     }
     if failed {
         add(&counters.errors, 1);

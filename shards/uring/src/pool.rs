@@ -3,7 +3,7 @@
 //! Invariant: a job owns its buffer and its files; both come back with the completion, or stay
 //! with a thread that hangs in the kernel.
 
-use crate::op::{Op, Piece, Work};
+use crate::op::{Half, Op, Piece, Work};
 use engine_env::DmaBuf;
 use shards_executor::{Park, Unpark, Unparker, start_pinned_thread};
 use std::collections::VecDeque;
@@ -15,6 +15,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 /// A completion: bytes done or an errno below zero, and the buffer if a thread had it.
 pub(crate) struct Event {
     pub(crate) id: usize,
+    pub(crate) half: Half,
     pub(crate) result: i32,
     pub(crate) buffer: Option<DmaBuf>,
 }
@@ -54,7 +55,7 @@ impl Job {
                     second.file.read_exact_at(tail, second.offset_bytes)?;
                 }
             }
-            Work::Write => {
+            Work::Write | Work::WriteSync => {
                 first.file.write_all_at(head, first.offset_bytes)?;
                 if let Some(second) = second {
                     second.file.write_all_at(tail, second.offset_bytes)?;
@@ -65,13 +66,23 @@ impl Job {
         Ok(first.len_bytes + second.map_or(0, |piece| piece.len_bytes))
     }
 
-    /// Lets go of the files before the completion is seen: they may hold the drive's lock.
-    fn complete(mut self) -> Event {
-        let result = match self.run() {
-            Ok(bytes) => i32::try_from(bytes).unwrap_or(i32::MAX),
-            Err(error) => -error.raw_os_error().unwrap_or(libc::EIO),
-        };
-        Event { id: self.id, result, buffer: self.buffer }
+    /// Lets go of the files before the completions are seen: they may hold the drive's lock.
+    fn complete(mut self) -> (Event, Option<Event>) {
+        let id = self.id;
+        let result = code_of(self.run());
+        let synced = (self.work == Work::WriteSync).then(|| match result {
+            0.. => code_of(self.first.file.sync_data().map(|()| 0)),
+            _ => -libc::ECANCELED,
+        });
+        let synced = synced.map(|result| Event { id, half: Half::Sync, result, buffer: None });
+        (Event { id, half: Half::First, result, buffer: self.buffer }, synced)
+    }
+}
+
+fn code_of(result: io::Result<usize>) -> i32 {
+    match result {
+        Ok(bytes) => i32::try_from(bytes).unwrap_or(i32::MAX),
+        Err(error) => -error.raw_os_error().unwrap_or(libc::EIO),
     }
 }
 
@@ -119,7 +130,7 @@ impl Pool {
         };
         lane.shared.push(Job {
             id,
-            work: op.work,
+            work: if op.pair.is_written { Work::Sync } else { op.work },
             first: JobPiece::of(&op.first),
             second: op.second.as_ref().map(JobPiece::of),
             buffer: op.buffer.take(),
@@ -166,8 +177,11 @@ impl LaneShared {
 
     fn serve(&self) {
         while let Some(job) = self.next() {
-            let event = job.complete();
-            self.done.events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+            let (first, synced) = job.complete();
+            let mut events = self.done.events.lock().unwrap_or_else(PoisonError::into_inner);
+            events.push(first);
+            events.extend(synced);
+            drop(events);
             self.done.park.unpark();
         }
     }

@@ -2,13 +2,15 @@
 //!
 //! Invariants: every entry names memory owned by an `Op`, which stays in its slab until the
 //! completion, or by `wake_buffer`, which is leaked if its read is still armed at the end. An
-//! entry the kernel has no room for waits in `backlog`; none is lost, none is submitted twice.
+//! entry the kernel has no room for waits in `backlog`; none is lost, none is submitted twice. A
+//! write and the flush linked to it stand side by side in the queue; where the kernel has taken a
+//! submission in part only, it may have taken them apart, and such a flush is made again.
 #![allow(unsafe_code, reason = "submission entries carry raw addresses")]
 
-use crate::op::{Op, Work};
+use crate::op::{Half, Op, Piece, Work};
 use crate::pool::Event;
 use crate::sys::EventFd;
-use engine_env::DmaBuf;
+use engine_env::{Arena, DmaBuf};
 use io_uring::types::{Fd, FsyncFlags, SubmitArgs, Timespec};
 use io_uring::{IoUring, Probe, opcode, squeue};
 use shards_executor::{Unpark, Unparker};
@@ -20,6 +22,12 @@ use std::time::Duration;
 
 /// The completion of the eventfd read; operations use their slab index.
 const WAKE: u64 = u64::MAX;
+
+/// Set beside the index for the flush of a pair.
+const SYNC_HALF: u64 = 1 << 62;
+
+/// The arena's place among the ring's registered buffers: it is the only one.
+const ARENA_INDEX: u16 = 0;
 
 /// Sizes of the registered file table, tried in order; the process's limit on descriptors
 /// bounds it.
@@ -69,13 +77,32 @@ fn build(entries: u32) -> io::Result<IoUring> {
     plain.build(entries)
 }
 
+/// Entries that the kernel must get in one submission.
+enum Entries {
+    One(squeue::Entry),
+    Pair([squeue::Entry; 2]),
+}
+
+impl Entries {
+    fn as_slice(&self) -> &[squeue::Entry] {
+        match self {
+            Self::One(entry) => std::slice::from_ref(entry),
+            Self::Pair(entries) => entries,
+        }
+    }
+}
+
 pub(crate) struct Ring {
     ring: IoUring,
-    backlog: VecDeque<squeue::Entry>,
+    backlog: VecDeque<Entries>,
     event: Arc<EventFd>,
     /// Where the eventfd's counter is read to; taken out only to be leaked.
     wake_buffer: Option<DmaBuf>,
     free_slots: Vec<u32>,
+    /// Memory the kernel knows. Behind `ring`, so that it outlives it.
+    registered: Option<Arc<Arena>>,
+    /// How often the kernel took a submission in part only.
+    torn: u64,
 }
 
 impl Ring {
@@ -95,6 +122,8 @@ impl Ring {
             event: Arc::new(EventFd::new()?),
             wake_buffer: Some(DmaBuf::zeroed(8)),
             free_slots,
+            registered: None,
+            torn: 0,
         };
         ring.arm_wake();
         Ok(ring)
@@ -102,6 +131,22 @@ impl Ring {
 
     pub(crate) fn unparker(&self) -> Unparker {
         self.event.clone()
+    }
+
+    /// Registers the memory that most buffers lie in; without that they are used by address.
+    pub(crate) fn register(&mut self, arena: &Arc<Arena>) -> io::Result<()> {
+        let (memory, len) = arena.region();
+        let region = libc::iovec { iov_base: memory.as_ptr().cast(), iov_len: len };
+        // SAFETY: the region is of the arena, which `registered` keeps for as long as the ring is.
+        let registered = unsafe { self.ring.submitter().register_buffers(&[region]) };
+        registered?;
+        self.registered = Some(arena.clone());
+        Ok(())
+    }
+
+    /// How often a pair may have been torn apart so far.
+    pub(crate) fn torn(&self) -> u64 {
+        self.torn
     }
 
     /// Registers a file; without a slot it is used by its descriptor.
@@ -126,36 +171,54 @@ impl Ring {
 
     /// Queues what is left of an operation. `op` stays where it is until the completion.
     pub(crate) fn push(&mut self, id: usize, op: &mut Op) {
-        let entry = entry_of(op).user_data(id as u64);
-        self.push_entry(entry);
+        op.pair.torn_before = self.torn;
+        let id = id as u64;
+        let entries = match op.work {
+            Work::WriteSync if !op.pair.is_written => {
+                let write = self.transfer_entry(op).flags(squeue::Flags::IO_LINK);
+                let sync = sync_entry(&op.first).user_data(id | SYNC_HALF);
+                Entries::Pair([write.user_data(id), sync])
+            }
+            Work::Read | Work::Write => Entries::One(self.transfer_entry(op).user_data(id)),
+            Work::Sync | Work::WriteSync => Entries::One(sync_entry(&op.first).user_data(id)),
+        };
+        self.push_entries(entries);
     }
 
-    fn push_entry(&mut self, entry: squeue::Entry) {
-        if !self.backlog.is_empty() || !self.try_push(&entry) {
-            self.backlog.push_back(entry);
+    fn push_entries(&mut self, entries: Entries) {
+        if !self.backlog.is_empty() || !self.try_push(&entries) {
+            self.backlog.push_back(entries);
         }
     }
 
-    fn try_push(&mut self, entry: &squeue::Entry) -> bool {
-        // SAFETY: the memory of the entry lives until its completion (module header).
-        if unsafe { self.ring.submission().push(entry) }.is_ok() {
+    fn try_push(&mut self, entries: &Entries) -> bool {
+        // SAFETY: the memory of the entries lives until their completions (module header).
+        if unsafe { self.ring.submission().push_multiple(entries.as_slice()) }.is_ok() {
             return true;
         }
         self.enter();
-        // SAFETY: as above; the first push did not take the entry.
-        unsafe { self.ring.submission().push(entry) }.is_ok()
+        // SAFETY: as above; the first push did not take any of them.
+        unsafe { self.ring.submission().push_multiple(entries.as_slice()) }.is_ok()
     }
 
     fn enter(&mut self) {
         if let Err(error) = self.ring.submit() {
             tolerate(&error);
         }
+        self.note_rest();
+    }
+
+    /// Looks whether the kernel has left entries in the queue.
+    fn note_rest(&mut self) {
+        if !self.ring.submission().is_empty() {
+            self.torn += 1;
+        }
     }
 
     fn drain_backlog(&mut self) {
-        while let Some(entry) = self.backlog.pop_front() {
-            if !self.try_push(&entry) {
-                self.backlog.push_front(entry);
+        while let Some(entries) = self.backlog.pop_front() {
+            if !self.try_push(&entries) {
+                self.backlog.push_front(entries);
                 return;
             }
         }
@@ -175,10 +238,10 @@ impl Ring {
     pub(crate) fn collect(&mut self, events: &mut Vec<Event>) {
         let mut woken = false;
         for completion in self.ring.completion() {
-            match usize::try_from(completion.user_data()) {
-                Ok(id) if completion.user_data() != WAKE => {
-                    events.push(Event { id, result: completion.result(), buffer: None });
-                }
+            let (tag, result) = (completion.user_data(), completion.result());
+            let half = if tag & SYNC_HALF == 0 { Half::First } else { Half::Sync };
+            match usize::try_from(tag & !SYNC_HALF) {
+                Ok(id) if tag != WAKE => events.push(Event { id, half, result, buffer: None }),
                 _ => woken = true,
             }
         }
@@ -202,12 +265,13 @@ impl Ring {
         if let Err(error) = waited {
             tolerate(&error);
         }
+        self.note_rest();
     }
 
     fn arm_wake(&mut self) {
         let Some(buffer) = self.wake_buffer.as_mut() else { return };
         let read = opcode::Read::new(Fd(self.event.as_raw()), buffer.as_mut_ptr(), 8);
-        self.push_entry(read.build().user_data(WAKE));
+        self.push_entries(Entries::One(read.build().user_data(WAKE)));
     }
 
     /// The end. `idle`: nothing but the wake is in flight; otherwise the caller leaks what is.
@@ -216,6 +280,8 @@ impl Ring {
             // Registered files hold the locks of their drives, and the ring itself ends lazily.
             // Not with I/O in flight: the kernel may wait for it.
             let _ = self.ring.submitter().unregister_files();
+            // And memory that is locked counts against a limit.
+            let _ = self.ring.submitter().unregister_buffers();
         }
         self.free_slots.clear();
         let Some(buffer) = self.wake_buffer.take() else { return };
@@ -231,32 +297,53 @@ impl Ring {
     }
 }
 
+impl Ring {
+    /// The entry that does what is left of a transfer in one file.
+    fn transfer_entry(&self, op: &mut Op) -> squeue::Entry {
+        let (piece, done_bytes) = op.current();
+        let at = piece.offset_bytes + done_bytes as u64;
+        let len = u32::try_from(piece.len_bytes - done_bytes).unwrap_or(u32::MAX);
+        let (file, flags) = target_of(piece);
+        let skip_bytes = op.done_bytes;
+        let known = self.registered.as_ref();
+        let (address, is_known) = match op.buffer.as_mut() {
+            Some(buffer) => {
+                let is_known = known.is_some_and(|arena| buffer.lies_in(arena));
+                (buffer[skip_bytes..].as_mut_ptr(), is_known)
+            }
+            None => (std::ptr::null_mut(), false),
+        };
+        let entry = match (op.work == Work::Read, is_known) {
+            (true, false) => opcode::Read::new(file, address, len).offset(at).build(),
+            (true, true) => {
+                opcode::ReadFixed::new(file, address, len, ARENA_INDEX).offset(at).build()
+            }
+            (false, false) => opcode::Write::new(file, address, len).offset(at).build(),
+            (false, true) => {
+                opcode::WriteFixed::new(file, address, len, ARENA_INDEX).offset(at).build()
+            }
+        };
+        entry.flags(flags)
+    }
+}
+
 impl Drop for Ring {
     fn drop(&mut self) {
         self.close(false);
     }
 }
 
-/// The entry that does what is left of `op` in one file.
-fn entry_of(op: &mut Op) -> squeue::Entry {
-    let (piece, done_bytes) = op.current();
-    let offset_bytes = piece.offset_bytes + done_bytes as u64;
-    let len = u32::try_from(piece.len_bytes - done_bytes).unwrap_or(u32::MAX);
-    let (descriptor, fixed) = match piece.file.slot.and_then(|slot| i32::try_from(slot).ok()) {
-        Some(slot) => (Fd(slot), true),
-        None => (Fd(piece.file.raw()), false),
-    };
-    let skip_bytes = op.done_bytes;
-    let address = match op.buffer.as_mut() {
-        Some(buffer) => buffer[skip_bytes..].as_mut_ptr(),
-        None => std::ptr::null_mut(),
-    };
-    let entry = match op.work {
-        Work::Read => opcode::Read::new(descriptor, address, len).offset(offset_bytes).build(),
-        Work::Write => opcode::Write::new(descriptor, address, len).offset(offset_bytes).build(),
-        Work::Sync => opcode::Fsync::new(descriptor).flags(FsyncFlags::DATASYNC).build(),
-    };
-    if fixed { entry.flags(squeue::Flags::FIXED_FILE) } else { entry }
+/// The file of a piece as entries name it.
+fn target_of(piece: &Piece) -> (Fd, squeue::Flags) {
+    match piece.file.slot.and_then(|slot| i32::try_from(slot).ok()) {
+        Some(slot) => (Fd(slot), squeue::Flags::FIXED_FILE),
+        None => (Fd(piece.file.raw()), squeue::Flags::empty()),
+    }
+}
+
+fn sync_entry(piece: &Piece) -> squeue::Entry {
+    let (descriptor, flags) = target_of(piece);
+    opcode::Fsync::new(descriptor).flags(FsyncFlags::DATASYNC).build().flags(flags)
 }
 
 /// Refusals that pass; anything else means that the ring is not usable at all.

@@ -5,6 +5,7 @@ use crate::driver::IoDriver;
 use crate::env::RealEnv;
 use crate::operations::Core;
 use crate::ring::probe_uring;
+use engine_env::ArenaScope;
 use shards_executor::{Executor, ExecutorOptions};
 use std::cell::RefCell;
 use std::future::Future;
@@ -32,7 +33,7 @@ pub struct ShardRuntime;
 
 impl ShardRuntime {
     /// Runs `main` on this thread until it completes; then drops the other tasks, waits for I/O
-    /// in flight and ends the driver.
+    /// in flight and ends the driver. Buffers made meanwhile lie in an arena where they can.
     ///
     /// # Errors
     /// Where the host refuses the driver; `main` has not run then.
@@ -41,7 +42,12 @@ impl ShardRuntime {
         M: FnOnce(RealEnv) -> F,
         F: Future,
     {
-        let core = Rc::new(RefCell::new(Core::new(kind, config)?));
+        let mut core = Core::new(kind, config)?;
+        let scope = ArenaScope::begin(config.arena_bytes);
+        if let Some(arena) = scope.arena() {
+            core.use_arena(arena);
+        }
+        let core = Rc::new(RefCell::new(core));
         let options = ExecutorOptions { spin_us: config.spin_us, ..ExecutorOptions::default() };
         let mut executor = Executor::with_options(IoDriver::new(core.clone()), options);
         let env = RealEnv::new(executor.handle(), core);

@@ -1,7 +1,7 @@
 //! One suite for both drivers: what a drive promises, on real files.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use engine_env::{DmaBuf, Drive, Env, IoError};
+use engine_env::{DmaBuf, Drive, Env, IoError, WriteFlushError};
 use futures_channel::oneshot;
 use shards_executor::start_pinned_thread;
 use shards_uring::{
@@ -281,6 +281,81 @@ fn a_flush_syncs_what_was_written_since_the_last() {
             first.await.unwrap();
             assert_eq!(flushes(&drive), 4);
         });
+    }
+}
+
+#[test]
+fn a_write_joined_to_its_flush_is_written_and_flushed() {
+    for kind in kinds() {
+        let scratch = Scratch::new();
+        let spec = scratch.spec();
+        run(kind, |env: RealEnv| async move {
+            let drive = RealDrive::open(&env, spec).await.unwrap();
+            drive.prepare(2 * FILE_BYTES).await.unwrap();
+            drive.flush().await.unwrap();
+            let counted = |drive: &RealDrive| {
+                let statistics = drive.counters().statistics();
+                (statistics.writes, statistics.flushes)
+            };
+            assert_eq!(counted(&drive), (0, 2));
+            drive.write_and_flush(0, pattern(1, 4)).await.unwrap();
+            assert_eq!(counted(&drive), (1, 3));
+            drive.flush().await.unwrap();
+            assert_eq!(counted(&drive), (1, 3), "nothing is left to flush");
+            // What was written before in another file is flushed too.
+            drive.write(FILE_BYTES, pattern(2, 1)).await.unwrap();
+            drive.write_and_flush(4 * BLOCK as u64, pattern(3, 1)).await.unwrap();
+            assert_eq!(counted(&drive), (3, 5));
+            // Over two files, and several at once.
+            let across = FILE_BYTES - BLOCK as u64;
+            let both = [
+                drive.write_and_flush(across, pattern(4, 2)),
+                drive.write_and_flush(8 * BLOCK as u64, pattern(5, 256)),
+            ];
+            for one in both {
+                one.await.unwrap();
+            }
+            drive.flush().await.unwrap();
+            for (at, seed, blocks) in [(0, 1, 4), (4, 3, 1), (8, 5, 256)] {
+                assert_holds(&drive, at * BLOCK as u64, &pattern(seed, blocks)).await;
+            }
+            assert_holds(&drive, across, &pattern(4, 2)).await;
+            let refused = drive.write_and_flush(512, pattern(1, 1)).await;
+            assert_eq!(refused, Err(WriteFlushError::Write(EINVAL)));
+        });
+    }
+}
+
+#[test]
+fn buffers_inside_and_outside_of_the_arena_serve_alike() {
+    for kind in kinds() {
+        for arena_bytes in [0, 2 << 20] {
+            let scratch = Scratch::new();
+            let spec = scratch.spec();
+            let config = RuntimeConfig { arena_bytes, ..RuntimeConfig::default() };
+            let ran = ShardRuntime::run(kind, config, |env: RealEnv| async move {
+                let drive = RealDrive::open(&env, spec).await.unwrap();
+                if let Some(reason) = env.unregistered() {
+                    println!("the arena is not registered here: {reason}");
+                }
+                let arena = env.arena();
+                assert_eq!(arena.is_some(), arena_bytes > 0);
+                let lies_in = |buffer: &DmaBuf| arena.as_ref().is_some_and(|a| buffer.lies_in(a));
+                let inside = pattern(1, 64);
+                assert_eq!(lies_in(&inside), arena_bytes > 0);
+                drive.write(0, inside).await.unwrap();
+                let all: Vec<DmaBuf> = (0..4).map(|_| DmaBuf::zeroed(512 << 10)).collect();
+                let outside = pattern(2, 64);
+                assert!(!lies_in(&outside));
+                drive.write_and_flush(64 * BLOCK as u64, outside).await.unwrap();
+                assert_holds(&drive, 0, &pattern(1, 64)).await;
+                drop(all);
+                assert_holds(&drive, 64 * BLOCK as u64, &pattern(2, 64)).await;
+                let used_bytes = arena.map_or(0, |arena| arena.statistics().used_bytes);
+                assert_eq!(used_bytes, 0, "all came back");
+            });
+            ran.unwrap();
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use engine_env::Env;
-use engine_format::{Commit, CommitData, IndexKey, Keyspace, Mark, Mutation, Order};
+use engine_format::{Commit, CommitData, IndexKey, Keyspace, Mark, Mutation, Order, SegmentHeader};
 use engine_store::{DriveError, FormatOptions, Store, StoreConfig};
 use engine_types::{
     BucketId, DeploymentId, DriveId, Epoch, Position, PositionSet, Sequence, SetId,
@@ -103,6 +103,20 @@ impl Rig {
         self.world.kill();
         self.media.kill();
     }
+
+    /// The power fails.
+    pub fn lose_power(&self) {
+        self.world.kill();
+        self.media.lose_power();
+    }
+}
+
+/// The segment for which a write is a batch of the log, with or without the segment's header.
+pub fn log_batch_segment(bytes: &[u8]) -> Option<u32> {
+    let at = if bytes.starts_with(b"BASALTLS") { SegmentHeader::BYTES } else { 0 };
+    let batch = bytes.get(at..)?.strip_prefix(b"BTCH")?;
+    // Behind the magic: version, a filler, half of the drive's id.
+    Some(u32::from_le_bytes(*batch.get(12..)?.first_chunk()?))
 }
 
 pub fn index_key(key: u64) -> Vec<u8> {
@@ -141,14 +155,18 @@ impl Client {
         }
     }
 
-    async fn write(&mut self, key: u64, generation: Option<u64>) -> Result<(), DriveError> {
-        let sequence = self.next_sequence();
-        let mutation = Mutation {
+    fn mutation(key: u64, generation: Option<u64>) -> Mutation {
+        Mutation {
             space: Keyspace::Current,
             suffix: suffix(key),
             value: generation.map(|generation| generation.to_le_bytes().to_vec()),
             has_payload: generation.is_some(),
-        };
+        }
+    }
+
+    async fn write(&mut self, key: u64, generation: Option<u64>) -> Result<(), DriveError> {
+        let sequence = self.next_sequence();
+        let mutation = Self::mutation(key, generation);
         let payload = generation.map_or(Vec::new(), |generation| self.payload(generation));
         self.store.prepare(Self::commit(sequence, vec![mutation], payload)).await?;
         self.store.settled(sequence);
@@ -164,6 +182,27 @@ impl Client {
         self.write(key, Some(key)).await?;
         self.live.insert(key, key);
         Ok(key)
+    }
+
+    /// Puts several objects whose records are queued at once.
+    pub async fn put_together(&mut self, count: usize) -> Result<(), DriveError> {
+        let mut begun = Vec::new();
+        for _ in 0..count {
+            self.store.promise_payload(self.object_bytes as u64).await?;
+            let key = self.next;
+            self.next += 1;
+            let sequence = self.next_sequence();
+            let mutations = vec![Self::mutation(key, Some(key))];
+            let commit = Self::commit(sequence, mutations, self.payload(key));
+            begun.push((key, sequence, self.store.prepare(commit)));
+        }
+        for (key, sequence, prepared) in begun {
+            prepared.await?;
+            self.store.settled(sequence);
+            self.store.mark_lazily(vec![Mark { through: sequence }]);
+            self.live.insert(key, key);
+        }
+        Ok(())
     }
 
     pub async fn delete(&mut self, key: u64) {

@@ -45,11 +45,18 @@ pub fn node_config(options: &ServerOptions) -> Result<(NodeConfig, Option<String
             Vec::new()
         },
         driver,
+        arena_bytes: arena_bytes(options, shards.max(1)),
         drive_deadline_us: u64::try_from(options.timeouts.drive_io.as_micros()).unwrap_or(u64::MAX),
         drives,
         log,
     };
     Ok((config, reason))
+}
+
+/// Memory of I/O buffers: an eighth of the budget over all shards. A ring takes no more than 1 GiB.
+fn arena_bytes(options: &ServerOptions, shards: usize) -> usize {
+    let share = options.memory_bytes / 8 / shards as u64;
+    usize::try_from(share.min(1 << 30)).unwrap_or(1 << 30)
 }
 
 /// Memory of the index: an eighth of the budget for memtables, an eighth for blocks, over all

@@ -52,7 +52,8 @@ pub fn run(options: ServerOptions, shutdown: Shutdown) -> Result<(), ServerError
         ),
         Err(_) => return Err(ServerError::Failed("the control thread ended".to_owned())),
     }
-    // A quarter of the memory is the index's (`layout`); a quarter is for connections and the rest.
+    // A quarter of the memory is the index's and an eighth the arenas' (`layout`); an eighth is for
+    // connections and the rest.
     let budget = MemoryBudget::new(options.memory_bytes / 2, shards_executor::now_us);
     let gateways = start_gateways(&options, (&node, &control), &budget, &shutdown);
     let outcome = match gateways {

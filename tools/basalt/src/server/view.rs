@@ -6,7 +6,7 @@ use crate::status::{DriveStatus, Status};
 use crate::version;
 use gateway_core::shards::budget::{BudgetUsage, MemoryBudget};
 use gateway_s3::Node as EdgeNode;
-use shards_node::{DriveReport, Node, NodeReport};
+use shards_node::{ArenaStatistics, DriveReport, Node, NodeReport};
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -44,9 +44,11 @@ impl EdgeNode for NodeView {
     }
 
     fn metrics(&self) -> String {
-        let mut text = metrics(&self.node.report());
+        let report = self.node.report();
+        let mut text = metrics(&report);
         self.requests.render(&mut text);
         render_memory(&mut text, self.memory_bytes, &self.budget.usage());
+        render_arenas(&mut text, &report.arenas);
         text
     }
 
@@ -85,7 +87,7 @@ fn drive_status(drive: &DriveReport) -> DriveStatus {
 /// A metric of a drive: name, type, help, value.
 type DriveMetric = (&'static str, &'static str, &'static str, fn(&DriveReport) -> f64);
 
-const DRIVE_METRICS: [DriveMetric; 17] = [
+const DRIVE_METRICS: [DriveMetric; 18] = [
     ("drive_in_sync", "gauge", "Whether the drive serves.", |d| {
         f64::from(u8::from(d.state == shards_node::DriveState::InSync))
     }),
@@ -107,6 +109,9 @@ const DRIVE_METRICS: [DriveMetric; 17] = [
     ("drive_queue_depth", "gauge", "I/Os at the drive.", |d| d.io.in_flight as f64),
     ("drive_log_batches_total", "counter", "Log batches.", |d| d.usage.batches as f64),
     ("drive_log_records_total", "counter", "Log records.", |d| d.usage.records as f64),
+    ("drive_log_sealed_total", "counter", "Log segments given up for failed writes.", |d| {
+        d.usage.sealed_segments as f64
+    }),
     ("drive_log_depth", "gauge", "Log records not durable yet.", |d| d.usage.log_depth as f64),
     ("drive_checkpoints_total", "counter", "Checkpoints.", |d| d.usage.checkpoints as f64),
     ("drive_cleaned_segments_total", "counter", "Segments cleaned.", |d| {
@@ -171,6 +176,25 @@ fn render_memory(out: &mut String, memory_bytes: u64, usage: &BudgetUsage) {
     }
 }
 
+/// The memory that I/O buffers lie in.
+fn render_arenas(out: &mut String, arenas: &ArenaStatistics) {
+    for (name, kind, help, value) in [
+        ("memory_arena_bytes", "gauge", "Memory kept for I/O buffers.", arenas.bytes),
+        ("memory_arena_used_bytes", "gauge", "What I/O buffers take of it.", arenas.used_bytes),
+        ("memory_arena_buffers_total", "counter", "I/O buffers in it.", arenas.served),
+        (
+            "memory_arena_missed_total",
+            "counter",
+            "I/O buffers that had no place in it and were allocated by themselves.",
+            arenas.plain,
+        ),
+    ] {
+        head(out, name, kind, help);
+        // Writing to a string does not fail.
+        _ = writeln!(out, "basalt_{name} {value}");
+    }
+}
+
 /// Memory of this process; `statm` would need the size of a page.
 fn resident_bytes() -> Option<u64> {
     resident_of(&std::fs::read_to_string("/proc/self/status").ok()?)
@@ -202,5 +226,8 @@ mod tests {
             assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
         }
         assert!(text.contains("\nbasalt_memory_resident_bytes "), "{text}");
+        let arenas = ArenaStatistics { bytes: 8, used_bytes: 4, served: 3, plain: 2 };
+        render_arenas(&mut text, &arenas);
+        assert!(text.lines().any(|shown| shown == "basalt_memory_arena_missed_total 2"), "{text}");
     }
 }

@@ -1,13 +1,10 @@
 //! GB/s of data bytes per kernel and geometry, by CPU time of this thread: time that the kernel
-//! of the system gives to others does not count. `cargo bench -p engine-codec`.
+//! of the system gives to others does not count. `cargo bench -p bench-micro --bench codec`.
 //!
 //! Each figure is the median and the best of the rounds; cells stay in cache if they fit.
-#![allow(
-    unsafe_code,
-    clippy::print_stdout,
-    reason = "a bench prints; the CPU clock of a thread is only in libc"
-)]
+#![allow(clippy::print_stdout, reason = "a bench prints")]
 
+use bench_micro::{is_measured, thread_cpu_ns};
 use engine_codec::{Codec, Kernel, crc64};
 use std::hint::black_box;
 
@@ -22,9 +19,7 @@ struct Effort {
 }
 
 fn main() {
-    // `cargo bench` passes this; a test run of all targets does not, and only has to see that
-    // everything runs.
-    let measured = std::env::args().any(|argument| argument == "--bench");
+    let measured = is_measured();
     let effort = if measured {
         Effort { rounds: 9, round_bytes: 64 << 20 }
     } else {
@@ -98,12 +93,4 @@ fn rates(bytes: usize, effort: Effort, mut work: impl FnMut()) -> String {
 
 fn made_up(seed: usize, bytes: usize) -> Vec<u8> {
     (0..bytes).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8 ^ seed as u8).collect()
-}
-
-fn thread_cpu_ns() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is a valid timespec to write to.
-    let code = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
-    assert_eq!(code, 0, "the CPU clock of a thread");
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
