@@ -411,7 +411,8 @@ impl Drive for SimDrive {
                         inner.complete_part(number, offset, &bytes, remains);
                         outcome = Err(IoError::Failed(5));
                     }
-                    (None, _) => {}
+                    // Submitted while the drive failed: it was never taken, whatever works now.
+                    (None, _) => outcome = Err(IoError::Failed(5)),
                 }
             }
             _ = sender.send(outcome);
