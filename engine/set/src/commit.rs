@@ -81,6 +81,9 @@ impl<E: Env, P: Peers> Inner<E, P> {
         for_write: bool,
     ) -> Result<Rc<Installed>, SetError> {
         let view = self.view();
+        if view.serving && for_write && view.reads_only {
+            return Err(SetError::ReadsOnly);
+        }
         if !view.serving || (for_write && !view.writable) {
             return Err(SetError::Unavailable);
         }
@@ -266,6 +269,7 @@ impl<E: Env, P: Peers> Inner<E, P> {
             // The next view has decided this write, or will.
             return Err(SetError::Unavailable);
         }
+        self.hear(&outcomes);
         if outcomes.iter().any(Result::is_err) {
             self.stop_writing();
             // A fence is no trouble: the change of view under way decides the write.

@@ -10,7 +10,7 @@ use crate::message::{DriveReply, DriveRequest, Peers, Prepare};
 use crate::view::{Coordinator, Hellos};
 use bytes::Bytes;
 use engine_env::DmaBuf;
-use engine_format::{Commit, CommitData, Keyspace, Mark, View};
+use engine_format::{Commit, CommitData, IndexKey, Keyspace, Mark, View};
 use engine_store::FragmentPlan;
 use engine_types::{DataId, FragmentIndex, Geometry, Position, PositionSet, Sequence};
 use futures_util::future::join_all;
@@ -22,6 +22,8 @@ pub(crate) struct Decisions<'a, P: Peers> {
     view: &'a View,
     /// In sync and answering.
     active: PositionSet,
+    /// Of these, those that join the view now: caught up with what is settled, void of the rest.
+    joining: PositionSet,
     pub undecided: Vec<Vec<u8>>,
     pub rolled_forward: u64,
     pub aborted: u64,
@@ -56,8 +58,10 @@ impl<'a, P: Peers> Decisions<'a, P> {
         coordinator: &'a Coordinator<P>,
         view: &'a View,
         active: PositionSet,
+        joining: PositionSet,
     ) -> Self {
-        Self { coordinator, view, active, undecided: Vec::new(), rolled_forward: 0, aborted: 0 }
+        let undecided = Vec::new();
+        Self { coordinator, view, active, joining, undecided, rolled_forward: 0, aborted: 0 }
     }
 
     pub(crate) async fn run(&mut self, hellos: &Hellos) -> Result<(), SetError> {
@@ -126,13 +130,13 @@ impl<'a, P: Peers> Decisions<'a, P> {
 
     async fn decide(&mut self, sequence: Sequence, write: &Unsettled) -> Result<(), SetError> {
         let Some(commit) = write.any() else { return Ok(()) };
-        // A drive that joined the view since was caught up with what was settled then: what is
-        // decided now it needs too, but that it lacks it proves nothing.
+        // A drive that joined the view since, or joins it now, was caught up with what was settled
+        // then: what is decided now it needs too, but that it lacks it proves nothing.
         let mut belongs = commit.order.first(self.coordinator.config.quorums.metadata);
         if let CommitData::Fragments(_, geometry, _) = commit.data {
             belongs = belongs.or(commit.order.first(geometry.width()));
         }
-        let asked = commit.positions.and(self.active);
+        let asked = commit.positions.and(self.active).minus(self.joining);
         let involved = asked.or(belongs.and(self.active));
         let have: PositionSet = write.copies.keys().copied().collect();
         let lacking = involved.minus(have);
@@ -155,9 +159,15 @@ impl<'a, P: Peers> Decisions<'a, P> {
 
     /// The key of a write answers 503 until more drives are back.
     fn hold_back(&mut self, write: &Unsettled) {
-        let mut mutations = write.copies.values().flat_map(|commit| &commit.mutations);
-        let current = mutations.find(|mutation| mutation.space == Keyspace::Current);
-        self.undecided.push(current.map(|mutation| mutation.suffix.clone()).unwrap_or_default());
+        let mutations = || write.copies.values().flat_map(|commit| &commit.mutations);
+        let current = mutations().find(|mutation| mutation.space == Keyspace::Current);
+        let upload = || mutations().find(|mutation| mutation.space == Keyspace::Uploads);
+        let key = current.map(|mutation| mutation.suffix.clone()).or_else(|| {
+            let (bucket, key, _) = IndexKey::parse_upload(&upload()?.suffix)?;
+            Some(IndexKey::current_suffix(bucket, key.as_bytes()))
+        });
+        // A part does not tell its key.
+        self.undecided.push(key.unwrap_or_default());
     }
 
     async fn abort(&mut self, sequence: Sequence) -> Result<(), SetError> {

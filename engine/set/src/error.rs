@@ -31,6 +31,9 @@ pub enum SetError {
     /// Too few drives, or a change of view is under way.
     #[error("too few drives are reachable")]
     Unavailable,
+    /// Too few drives are in sync for writes; what is decided can be read.
+    #[error("too few drives are in sync for writes; reads go on")]
+    ReadsOnly,
     /// No space on the drives.
     #[error("no space left")]
     Full,
@@ -47,7 +50,7 @@ impl SetError {
             Self::NoSuchKey | Self::NoSuchBucket | Self::NoSuchUpload => ErrorClass::NotFound,
             Self::InvalidPart | Self::WrongLength => ErrorClass::Invalid,
             Self::ConditionFailed | Self::NotOwner => ErrorClass::Conflict,
-            Self::Unavailable => ErrorClass::Unavailable,
+            Self::Unavailable | Self::ReadsOnly => ErrorClass::Unavailable,
             Self::Full => ErrorClass::NoSpace,
             Self::Busy => ErrorClass::Busy,
         }

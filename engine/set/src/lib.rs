@@ -10,10 +10,12 @@ mod config;
 mod decide;
 mod error;
 mod get;
+mod known;
 mod list;
 mod member;
 mod message;
 mod put;
+mod trust;
 mod upload;
 mod view;
 

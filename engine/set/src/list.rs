@@ -10,7 +10,7 @@ use crate::member::Member;
 use crate::message::{Installed, Peers};
 use engine_env::Env;
 use engine_format::{IndexKey, Keyspace, ObjectRecord, UploadRecord};
-use engine_types::{BucketId, Epoch, Key, ObjectInfo, UploadId};
+use engine_types::{BucketId, Key, ObjectInfo, UploadId};
 
 /// What to list; all bytes of keys.
 #[derive(Debug, Clone, Default)]
@@ -48,8 +48,8 @@ impl SetListEntry {
 /// A page of what one member leads.
 #[derive(Debug, Clone, Default)]
 pub struct SetListPage {
-    /// The view's epoch it was read under; pages of different epochs do not go together.
-    pub epoch: Epoch,
+    /// The installation of the view it was read under; pages of two do not go together.
+    pub installation: u64,
     /// Rising.
     pub entries: Vec<SetListEntry>,
     /// Whether there may be more behind the last entry.
@@ -109,7 +109,7 @@ impl<E: Env, P: Peers> Member<E, P> {
         query: &SetListQuery,
     ) -> Result<SetListPage, SetError> {
         let view = self.listing_view()?;
-        let mut page = SetListPage { epoch: view.view.epoch, ..SetListPage::default() };
+        let mut page = SetListPage { installation: view.number, ..SetListPage::default() };
         for rank in 0..self.ranks(&view) {
             let (entries, truncated) = self.list_rank(bucket, query, rank, &view).await?;
             page.entries.extend(entries);
@@ -121,7 +121,7 @@ impl<E: Env, P: Peers> Member<E, P> {
             page.entries.truncate(query.entries_max);
             page.truncated = true;
         }
-        if self.installed().view.epoch != page.epoch {
+        if self.installed().number != page.installation {
             return Err(SetError::Unavailable);
         }
         Ok(page)

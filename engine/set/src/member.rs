@@ -4,12 +4,13 @@
 //! than the one in force (rule 4); a fenced member serves nobody until a view is installed.
 
 use crate::config::SetConfig;
+use crate::known::Known;
 use crate::message::{
     Dirty, DriveOutcome, DriveReply, DriveRequest, Hello, Installed, Peers, Prepare,
 };
 use engine_env::Env;
 use engine_env::sync::KeyLocks;
-use engine_format::Mark;
+use engine_format::{Mark, PeerKnown};
 use engine_store::{DriveError, Store};
 use engine_types::{Epoch, ErrorClass, Position, Sequence};
 use futures_channel::oneshot;
@@ -42,6 +43,8 @@ pub(crate) struct Inner<E: Env, P: Peers> {
     pub codec: engine_codec::Codec,
     pub locks: KeyLocks<Vec<u8>>,
     pub owner: RefCell<Ownership>,
+    /// What of the other drives stands in this one's log, or is on its way there.
+    noted: RefCell<Known>,
     installed: RefCell<Rc<Installed>>,
     accepts: Cell<Epoch>,
     /// Somebody found a drive failing; the coordinator looks.
@@ -61,6 +64,8 @@ pub(crate) struct Ownership {
     /// Everything through here is settled and every member was told.
     pub told: Sequence,
     pub mark_scheduled: bool,
+    /// What the drives said they made durable, to be passed on with the next marks.
+    pub heard: Known,
     /// What was written while a drive catches up.
     pub dirty: Vec<Dirty>,
 }
@@ -104,6 +109,7 @@ impl<E: Env, P: Peers> Member<E, P> {
                 codec,
                 locks: KeyLocks::default(),
                 owner: RefCell::default(),
+                noted: RefCell::default(),
                 installed: RefCell::default(),
                 accepts: Cell::new(Epoch(0)),
                 trouble: RefCell::default(),
@@ -166,8 +172,12 @@ impl<E: Env, P: Peers> Member<E, P> {
                 done(Ok(DriveReply::Done))
             }
             DriveRequest::NotePeers(peers) => {
+                inner.noted.borrow_mut().reset(&peers);
                 store.note_peers(peers);
                 done(Ok(DriveReply::Done))
+            }
+            DriveRequest::RecordDirty(epoch) => {
+                done(inner.record_dirty(epoch).map(|()| DriveReply::Done))
             }
             DriveRequest::TakeDirty => {
                 let mut owner = inner.owner.borrow_mut();
@@ -180,11 +190,14 @@ impl<E: Env, P: Peers> Member<E, P> {
             DriveRequest::Rebuilt => {
                 Box::pin(async move { store.rebuilt().await.map(|()| DriveReply::Done) })
             }
+            DriveRequest::Distrust => {
+                Box::pin(async move { store.distrust().await.map(|()| DriveReply::Done) })
+            }
             DriveRequest::Prepare(prepare) => inner.prepare(*prepare),
             DriveRequest::Mark(marks) => answer(store.mark(marks)),
-            DriveRequest::MarkLazily(epoch, marks) => {
+            DriveRequest::MarkLazily(epoch, marks, known) => {
                 if epoch == inner.accepts.get() {
-                    store.mark_lazily(marks);
+                    inner.note_lazily(marks, &known);
                 }
                 done(Ok(DriveReply::Done))
             }
@@ -260,6 +273,11 @@ impl<E: Env, P: Peers> Member<E, P> {
         stopped.serving = false;
         stopped.writable = false;
         *inner.installed.borrow_mut() = Rc::new(stopped);
+        // What this owner knows settled nobody must decide: others may be gone for good.
+        let settled = inner.owner.borrow().settled_through();
+        if let Some(through) = settled.filter(|through| through.counter > 0) {
+            inner.store.mark_lazily(vec![Mark { through }]);
+        }
         Box::pin(async move {
             let store = &inner.store;
             store.barrier().await?;
@@ -299,10 +317,27 @@ impl<E: Env, P: Peers> Inner<E, P> {
                 owner.in_flight.clear();
                 owner.newest_settled = Sequence::ZERO;
                 owner.told = Sequence::ZERO;
+                owner.heard.reset(&[]);
             }
         }
         self.accepts.set(installed.view.epoch);
         *self.installed.borrow_mut() = Rc::new(installed);
+    }
+
+    /// Whatever else the view in force has become here meanwhile (`stop_writing`) stays.
+    fn record_dirty(&self, epoch: Epoch) -> Result<(), DriveError> {
+        let mut recording = Installed::clone(&self.view());
+        if recording.view.epoch != epoch || self.accepts.get() != epoch {
+            return Err(DriveError::Fenced);
+        }
+        if !recording.record_dirty {
+            let mut owner = self.owner.borrow_mut();
+            let in_flight: Vec<Dirty> = owner.in_flight.values().cloned().collect();
+            owner.dirty.extend(in_flight);
+        }
+        recording.record_dirty = true;
+        *self.installed.borrow_mut() = Rc::new(recording);
+        Ok(())
     }
 
     fn prepare(&self, prepare: Prepare) -> Serving {
@@ -319,7 +354,37 @@ impl<E: Env, P: Peers> Inner<E, P> {
         if !prepare.marks.is_empty() {
             self.store.mark_lazily(prepare.marks);
         }
-        answer(self.store.prepare(commit))
+        let store = self.store.clone();
+        let prepared = store.prepare(commit);
+        Box::pin(async move {
+            prepared.await?;
+            Ok(DriveReply::Durable(store.durable()))
+        })
+    }
+
+    /// Logs marks and what is news of the other drives with whatever batch comes next.
+    fn note_lazily(&self, marks: Vec<Mark>, known: &[PeerKnown]) {
+        if !marks.is_empty() {
+            self.store.mark_lazily(marks);
+        }
+        let others: Vec<PeerKnown> =
+            known.iter().filter(|peer| peer.position != self.position).copied().collect();
+        let news = self.noted.borrow_mut().raise(&others);
+        if !news.is_empty() {
+            self.store.note_peers(news);
+        }
+    }
+
+    /// Takes note of what the drives that answered a write have made durable.
+    pub(crate) fn hear(&self, outcomes: &[DriveOutcome]) {
+        let said: Vec<PeerKnown> = outcomes
+            .iter()
+            .filter_map(|outcome| match outcome {
+                Ok(DriveReply::Durable(known)) => Some(*known),
+                _ => None,
+            })
+            .collect();
+        self.owner.borrow_mut().heard.raise(&said);
     }
 
     /// The view in force.
@@ -359,7 +424,8 @@ impl<E: Env, P: Peers> Inner<E, P> {
         }
     }
 
-    /// Sees to it that every member learns the mark, with a write or soon after.
+    /// Sees to it that every member learns the mark, with a write or soon after, and with it what
+    /// the drives have made durable.
     pub(crate) fn schedule_mark(self: &Rc<Self>) {
         if std::mem::replace(&mut self.owner.borrow_mut().mark_scheduled, true) {
             return;
@@ -369,14 +435,23 @@ impl<E: Env, P: Peers> Inner<E, P> {
             inner.env.sleep_us(MARK_DELAY_US).await;
             inner.owner.borrow_mut().mark_scheduled = false;
             let view = inner.view();
-            let marks = inner.mark_due();
-            let Some(mark) = marks.first().copied() else { return };
             if !view.writable {
                 return;
             }
-            inner.owner.borrow_mut().told = mark.through;
+            let marks = inner.mark_due();
+            let known = {
+                let mut owner = inner.owner.borrow_mut();
+                if let Some(mark) = marks.first() {
+                    owner.told = mark.through;
+                }
+                owner.heard.take_news()
+            };
+            if marks.is_empty() && known.is_empty() {
+                return;
+            }
             for position in view.active.iter() {
-                let request = DriveRequest::MarkLazily(view.view.epoch, marks.clone());
+                let request =
+                    DriveRequest::MarkLazily(view.view.epoch, marks.clone(), known.clone());
                 let call = inner.peers.call(position, request);
                 inner.env.spawn(async move {
                     _ = call.await;

@@ -31,6 +31,8 @@ pub struct Hello {
 /// The view in force, as members install it.
 #[derive(Debug, Clone, Default)]
 pub struct Installed {
+    /// Rises with each installation, also of a view that was installed before.
+    pub number: u64,
     /// The view.
     pub view: View,
     /// The in-sync positions that answer.
@@ -39,9 +41,12 @@ pub struct Installed {
     pub serving: bool,
     /// Whether writes are: the floors hold.
     pub writable: bool,
+    /// Too few drives of the view answer for writes, and that does not pass by itself.
+    pub reads_only: bool,
     /// Whether writes are recorded for a drive that is catching up.
     pub record_dirty: bool,
-    /// Keys with an undecided write: answered with 503 until a drive returns.
+    /// Keys with an undecided write: answered with 503 until a drive returns. An empty one stands
+    /// for the parts of some upload.
     pub undecided: Vec<Vec<u8>>,
 }
 
@@ -72,8 +77,8 @@ pub enum DriveRequest {
     Prepare(Box<Prepare>),
     /// Log marks; answered when durable.
     Mark(Vec<Mark>),
-    /// Log marks with the next batch; answered at once.
-    MarkLazily(Epoch, Vec<Mark>),
+    /// Log marks, and what the others have made durable, with the next batch; answered at once.
+    MarkLazily(Epoch, Vec<Mark>, Vec<PeerKnown>),
     /// Log that these never were; answered when durable.
     Abort(Vec<Sequence>),
     /// An index entry and the payload it points to.
@@ -86,12 +91,16 @@ pub enum DriveRequest {
     VerifyFragment(DataId),
     /// The record of a fragment.
     FragmentRecord(DataId),
-    /// What the others have made durable.
+    /// What the others have made durable, whatever was known before: a change of view says so.
     NotePeers(Vec<PeerKnown>),
+    /// From here on record what is written under this view, for a drive that catches up.
+    RecordDirty(Epoch),
     /// What was written since recording began; recording goes on.
     TakeDirty,
     /// The drive is rebuilt.
     Rebuilt,
+    /// The drive lost what it had made durable: it must be rebuilt.
+    Distrust,
 }
 
 /// What a write changed while a drive caught up.
@@ -137,6 +146,8 @@ pub enum DriveReply {
     Fragment(Option<Box<FragmentRecord>>),
     /// `TakeDirty`.
     Dirty(Vec<Dirty>),
+    /// `Prepare`: it is durable, and so is everything of the drive up to here.
+    Durable(PeerKnown),
 }
 
 /// The outcome of a request.

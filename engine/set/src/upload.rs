@@ -155,7 +155,10 @@ impl<E: Env, P: Peers> Member<E, P> {
     ) -> Result<UploadRecord, SetError> {
         let order = self.inner.config.order(bucket, key.as_bytes());
         let suffix = IndexKey::current_suffix(bucket, key.as_bytes());
-        self.inner.check_owner(&order, &suffix, false)?;
+        let view = self.inner.check_owner(&order, &suffix, false)?;
+        if view.undecided.iter().any(Vec::is_empty) {
+            return Err(SetError::Unavailable);
+        }
         self.inner.upload_record(&order, bucket, key, upload).await
     }
 

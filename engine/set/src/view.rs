@@ -4,23 +4,36 @@
 //! lands later; an epoch is promised on a majority above everything seen, then its view is written
 //! on a majority; every unsettled write is rolled forward or aborted, durably, before anything is
 //! served; a drive outside the view, rebuilt or short of what a peer knows of it neither owns nor
-//! votes.
+//! votes; where too few drives answer for a view of their own, or too few of the view's own, what
+//! is decided is read and nothing written.
 
 use crate::SetConfig;
 use crate::decide::Decisions;
 use crate::error::SetError;
 use crate::message::{DriveReply, DriveRequest, Hello, Installed, Peers};
+use engine_env::sync::Gate;
 use engine_format::View;
 use engine_types::{DriveId, Epoch, Position, PositionSet};
 use futures_util::future::join_all;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 /// Decides views for one set.
 ///
-/// **Runs on** the shard of one of the set's drives; one at a time per set.
+/// **Runs on** the shard of one of the set's drives; one per set. A drive may catch up beside
+/// changes of view: a change ends the catch-up, which begins again under the new view.
 pub struct Coordinator<P: Peers> {
     pub(crate) peers: P,
     pub(crate) config: SetConfig,
+    /// One change of view at a time.
+    pub(crate) turn: Gate,
+    /// The installation in force; 0 while there is none.
+    in_force: Cell<u64>,
+    installations: Cell<u64>,
+    /// Positions of the view in force that do not answer: they may come back with what the others
+    /// lack.
+    away: Cell<PositionSet>,
+    must_change: Cell<bool>,
 }
 
 /// What a change of view came to.
@@ -43,7 +56,40 @@ impl<P: Peers> Coordinator<P> {
     /// A coordinator.
     #[must_use]
     pub fn new(peers: P, config: SetConfig) -> Self {
-        Self { peers, config }
+        Self {
+            peers,
+            config,
+            turn: Gate::new(1),
+            in_force: Cell::new(0),
+            installations: Cell::new(0),
+            away: Cell::default(),
+            must_change: Cell::new(false),
+        }
+    }
+
+    /// Whether a catch-up that failed left a view behind that records for nobody or serves
+    /// nothing: the view must change.
+    #[must_use]
+    pub fn must_change(&self) -> bool {
+        self.must_change.get()
+    }
+
+    /// Whether this is in force, and not being changed.
+    pub(crate) fn is_in_force(&self, installed: &Installed) -> bool {
+        installed.number > 0 && self.in_force.get() == installed.number
+    }
+
+    /// Whether every drive of the view in force answers, or another has its seat: then what the
+    /// drives in sync cannot read is lost, and nobody will bring it back.
+    pub(crate) fn is_nobody_away(&self) -> bool {
+        self.away.get().is_empty()
+    }
+
+    /// A catch-up under this has failed.
+    pub(crate) fn left_behind(&self, installed: &Installed) {
+        if self.in_force.get() == 0 || self.in_force.get() == installed.number {
+            self.must_change.set(true);
+        }
     }
 
     pub(crate) async fn fence(&self) -> Hellos {
@@ -68,53 +114,105 @@ impl<P: Peers> Coordinator<P> {
     /// # Errors
     /// `Unavailable` where too few drives answer; nothing is served then.
     pub async fn change_view(&self, admit: PositionSet) -> Result<Change, SetError> {
+        let _turn = self.turn.take(1).await;
         self.change(admit, false).await
     }
 
-    /// As `change_view`; with `standstill` nothing is served afterwards and what owners recorded
-    /// for a drive that catches up stays.
+    /// As `change_view`, for a caller that has the turn; with `standstill` nothing is served
+    /// afterwards and what owners recorded for a drive that catches up stays.
     pub(crate) async fn change(
         &self,
         admit: PositionSet,
         standstill: bool,
     ) -> Result<Change, SetError> {
+        self.in_force.set(0);
         let hellos = self.fence().await;
+        let rolled_back = self.rolled_back(&hellos);
+        self.distrust(rolled_back).await;
         let quorums = &self.config.quorums;
-        // A drive put in another's place knows nothing of the views before it.
-        let knowing = hellos.values().filter(|hello| !hello.identity.rebuilding).count();
-        if knowing < quorums.view_read || hellos.len() < quorums.view_majority {
+        // A drive put in another's place, or rolled back, knows nothing of the views before.
+        let is_knowing = |(position, hello): &(&Position, &Hello)| {
+            !hello.identity.rebuilding && !rolled_back.contains(**position)
+        };
+        if hellos.iter().filter(is_knowing).count() < quorums.view_read {
             return Err(SetError::Unavailable);
         }
         let old = self.newest_view(&hellos)?;
         let answering: PositionSet = hellos.keys().copied().collect();
-        let sound = self.sound(&hellos, &old).or(admit.and(answering));
-        let mut target = sound.and(answering);
-        let mut reachable = target;
-        if !self.config.floor_holds(target) {
-            // The floor keeps drives in the view that do not answer: reads only.
-            reachable = target;
-            target = old.in_sync.or(admit);
+        let sound = self.sound(&hellos, &old, rolled_back);
+        if hellos.len() < quorums.view_majority {
+            return self.read_only(&hellos, old, sound, standstill).await;
         }
+        let reachable = sound.or(admit.and(answering));
+        let may_shrink =
+            self.config.floor_holds(reachable) && self.can_spare_away(&hellos, &old, sound);
+        // Otherwise drives that do not answer stay in the view: reads only.
+        let in_sync = if may_shrink { reachable } else { old.in_sync.or(reachable) };
         let epoch = self.promise(&hellos).await?;
-        let view = View { epoch, in_sync: target, members: self.members(&hellos, &old, reachable) };
+        let view = View { epoch, in_sync, members: self.members(&hellos, &old, reachable) };
         self.write_view(&hellos, &view).await?;
-        let mut decisions = Decisions::new(self, &view, reachable);
+        let mut decisions = Decisions::new(self, &view, reachable, admit);
         decisions.run(&hellos).await?;
         let (rolled_forward, aborted) = (decisions.rolled_forward, decisions.aborted);
+        let undecided = decisions.undecided;
         let installed = Installed {
+            number: self.next_number(),
             active: reachable,
             serving: !standstill && !reachable.is_empty(),
-            writable: !standstill
-                && self.config.floor_holds(reachable)
-                && decisions.undecided.is_empty(),
+            writable: !standstill && may_shrink && undecided.is_empty(),
+            reads_only: !may_shrink,
             record_dirty: standstill,
-            undecided: decisions.undecided,
+            undecided,
             view,
         };
         self.note_peers(&hellos, reachable).await;
-        self.install(&installed, answering).await;
+        self.put_in_force(&installed, answering).await;
         let behind = answering.minus(reachable);
         Ok(Change { installed, behind, rolled_forward, aborted })
+    }
+
+    /// Too few drives answer for a view of their own. Every view in force was written on one of
+    /// them, so the newest one's drives serve what it left decided (rule 3).
+    async fn read_only(
+        &self,
+        hellos: &Hellos,
+        view: View,
+        active: PositionSet,
+        standstill: bool,
+    ) -> Result<Change, SetError> {
+        if active.is_empty() {
+            return Err(SetError::Unavailable);
+        }
+        let mut decisions = Decisions::new(self, &view, active, PositionSet::EMPTY);
+        decisions.run(hellos).await?;
+        let undecided = decisions.undecided;
+        let installed = Installed {
+            number: self.next_number(),
+            active,
+            serving: !standstill,
+            writable: false,
+            reads_only: true,
+            record_dirty: standstill,
+            undecided,
+            view,
+        };
+        self.put_in_force(&installed, hellos.keys().copied().collect()).await;
+        Ok(Change { installed, ..Change::default() })
+    }
+
+    fn next_number(&self) -> u64 {
+        self.installations.set(self.installations.get() + 1);
+        self.installations.get()
+    }
+
+    async fn put_in_force(&self, installed: &Installed, answering: PositionSet) {
+        let calls = answering.iter().map(|position| {
+            self.peers.call(position, DriveRequest::Install(Box::new(installed.clone())))
+        });
+        join_all(calls).await;
+        self.away.set(installed.view.in_sync.minus(answering));
+        self.in_force.set(installed.number);
+        self.must_change.set(false);
     }
 
     /// The newest view written; on drives never used, all of them.
@@ -129,36 +227,6 @@ impl<P: Peers> Coordinator<P> {
             // Not all drives of a new set have answered: nobody knows whether it is new.
             _ => Err(SetError::Unavailable),
         }
-    }
-
-    /// The in-sync drives that are still what the view knows them as.
-    fn sound(&self, hellos: &Hellos, old: &View) -> PositionSet {
-        hellos
-            .iter()
-            .filter(|(position, hello)| {
-                let member = old.members.get(usize::from(position.0));
-                let same = member.is_none_or(|member| {
-                    *member == hello.identity.drive || *member == DriveId::default()
-                });
-                let known = hellos
-                    .values()
-                    .flat_map(|other| &other.peers)
-                    .filter(|known| known.drive == hello.identity.drive)
-                    .map(|known| (known.incarnation, known.batch_sequence))
-                    .max();
-                // Rule 8: a drive that recovered short of what a peer recorded has rolled back.
-                let rolled_back = same
-                    && known.is_some_and(|(incarnation, batch)| {
-                        hello.durable.incarnation < incarnation
-                            || hello.durable.batch_sequence < batch
-                    });
-                old.in_sync.contains(**position)
-                    && same
-                    && !hello.identity.rebuilding
-                    && !rolled_back
-            })
-            .map(|(position, _)| *position)
-            .collect()
     }
 
     fn members(&self, hellos: &Hellos, old: &View, active: PositionSet) -> Vec<DriveId> {
@@ -209,13 +277,6 @@ impl<P: Peers> Coordinator<P> {
         let calls = active.iter().map(|position| {
             let others = known.iter().filter(|peer| peer.position != position).copied().collect();
             self.peers.call(position, DriveRequest::NotePeers(others))
-        });
-        join_all(calls).await;
-    }
-
-    pub(crate) async fn install(&self, installed: &Installed, answering: PositionSet) {
-        let calls = answering.iter().map(|position| {
-            self.peers.call(position, DriveRequest::Install(Box::new(installed.clone())))
         });
         join_all(calls).await;
     }

@@ -291,13 +291,26 @@ impl<E: Env> Store<E> {
     /// # Errors
     /// Any `DriveError`; the drive has failed then.
     pub async fn rebuilt(&self) -> Result<(), DriveError> {
+        self.set_state(DriveState::Active).await
+    }
+
+    /// The drive lost something it had made durable: it must be rebuilt before it may be in sync,
+    /// also after the next opening.
+    ///
+    /// # Errors
+    /// Any `DriveError`; the drive has failed then.
+    pub async fn distrust(&self) -> Result<(), DriveError> {
+        self.set_state(DriveState::Rebuilding).await
+    }
+
+    async fn set_state(&self, state: DriveState) -> Result<(), DriveError> {
         let shared = &self.shared;
         let _permit = shared.superblock_gate.take(1).await;
         let mut superblock = shared.superblock.borrow().clone();
-        if superblock.state == DriveState::Active {
+        if superblock.state == state {
             return Ok(());
         }
-        superblock.state = DriveState::Active;
+        superblock.state = state;
         superblock.generation += 1;
         if let Err(error) = crate::recover::write_superblock(&shared.drive, &superblock).await {
             shared.fail(error);

@@ -4,10 +4,17 @@ use crate::api::BodyError;
 use crate::failure::{ErrorCode, S3Failure};
 use crate::objects::StoreError;
 
+/// What is unavailable while reads go on; the code alone does not tell.
+const READS_ONLY: &str =
+    "Too few drives are in sync for writes; reads go on. Bring drives back or replace them.";
+
 impl From<StoreError> for S3Failure {
     fn from(error: StoreError) -> Self {
         // No wildcard: a new error of the store must be given its code here.
         Self::new(match error {
+            StoreError::ReadsOnly => {
+                return Self::with_message(ErrorCode::ServiceUnavailable, READS_ONLY);
+            }
             StoreError::NoSuchKey => ErrorCode::NoSuchKey,
             StoreError::NoSuchBucket => ErrorCode::NoSuchBucket,
             StoreError::BucketExists => ErrorCode::BucketAlreadyOwnedByYou,
@@ -53,6 +60,7 @@ mod tests {
             (StoreError::Busy, "SlowDown", 503),
             (StoreError::Full, "XMinioStorageFull", 507),
             (StoreError::Unavailable, "ServiceUnavailable", 503),
+            (StoreError::ReadsOnly, "ServiceUnavailable", 503),
             (StoreError::Shutdown, "ServiceUnavailable", 503),
             (StoreError::WrongLength, "IncompleteBody", 400),
             (StoreError::TooSlow, "RequestTimeout", 400),
@@ -60,6 +68,11 @@ mod tests {
             let failure = S3Failure::from(error);
             assert_eq!((failure.code.as_str(), failure.code.status()), (code, status));
         }
+    }
+
+    #[test]
+    fn a_write_while_reads_go_on_is_told_so() {
+        assert!(S3Failure::from(StoreError::ReadsOnly).message.contains("reads go on"));
     }
 
     #[test]

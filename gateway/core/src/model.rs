@@ -18,7 +18,7 @@ use std::rc::Rc;
 
 mod state;
 
-use state::{Kept, Part, State};
+use state::{Kept, KeptBucket, Part, State};
 
 /// Bodies come out in pieces of this length, so that front ends see several.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -50,6 +50,16 @@ impl ModelStore {
 
     fn take_fault(&self) -> Result<(), StoreError> {
         self.state.borrow_mut().fault.take().map_or(Ok(()), Err)
+    }
+
+    /// Does something with a bucket, unless the call is to fail.
+    fn in_bucket<T>(
+        &self,
+        bucket: BucketId,
+        work: impl FnOnce(&mut KeptBucket) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.take_fault()?;
+        work(self.state.borrow_mut().bucket(bucket)?)
     }
 }
 
@@ -166,11 +176,11 @@ impl Objects for ModelStore {
     }
 
     async fn find(&self, bucket: BucketId, key: &Key) -> Result<Object, StoreError> {
-        self.take_fault()?;
-        let mut state = self.state.borrow_mut();
-        let kept = state.bucket(bucket)?.objects.get(key).ok_or(StoreError::NoSuchKey)?;
-        let handle: Rc<dyn std::any::Any> = Rc::<Kept>::clone(kept);
-        Ok(Object { info: Rc::clone(&kept.info), handle })
+        self.in_bucket(bucket, |bucket| {
+            let kept = bucket.objects.get(key).ok_or(StoreError::NoSuchKey)?;
+            let handle: Rc<dyn std::any::Any> = Rc::<Kept>::clone(kept);
+            Ok(Object { info: Rc::clone(&kept.info), handle })
+        })
     }
 
     async fn read(&self, object: &Object, range: Range<u64>) -> Result<ModelBody, StoreError> {
@@ -201,12 +211,10 @@ impl Objects for ModelStore {
         target: Target,
         size_bytes: u64,
     ) -> Result<ModelWriter, StoreError> {
-        self.take_fault()?;
-        let mut state = self.state.borrow_mut();
-        let kept = state.bucket(bucket)?;
-        if let Target::Part(id, _) = &target {
-            kept.upload(key, *id)?;
-        }
+        self.in_bucket(bucket, |bucket| match &target {
+            Target::Object => Ok(()),
+            Target::Part(id, _) => bucket.upload(key, *id).map(|_| ()),
+        })?;
         let (store, key) = (self.clone(), key.clone());
         Ok(ModelWriter { store, bucket, key, target, size_bytes, bytes: Vec::new() })
     }
@@ -217,16 +225,14 @@ impl Objects for ModelStore {
         key: &Key,
         condition: Condition,
     ) -> Result<bool, StoreError> {
-        self.take_fault()?;
-        let mut state = self.state.borrow_mut();
-        let kept = state.bucket(bucket)?;
-        kept.check(key, &condition)?;
-        Ok(kept.objects.remove(key).is_some())
+        self.in_bucket(bucket, |bucket| {
+            bucket.check(key, &condition)?;
+            Ok(bucket.objects.remove(key).is_some())
+        })
     }
 
     async fn list(&self, bucket: BucketId, query: ListQuery) -> Result<ListPage, StoreError> {
-        self.take_fault()?;
-        Ok(self.state.borrow_mut().bucket(bucket)?.list(&query))
+        self.in_bucket(bucket, |bucket| Ok(bucket.list(&query)))
     }
 
     async fn create_upload(
@@ -254,8 +260,7 @@ impl Objects for ModelStore {
         key: &Key,
         upload: UploadId,
     ) -> Result<UploadInfo, StoreError> {
-        self.take_fault()?;
-        Ok(self.state.borrow_mut().bucket(bucket)?.upload(key, upload)?.info.clone())
+        self.in_bucket(bucket, |bucket| Ok(bucket.upload(key, upload)?.info.clone()))
     }
 
     async fn parts(
@@ -266,12 +271,12 @@ impl Objects for ModelStore {
         after: u16,
         parts_max: usize,
     ) -> Result<(Vec<PartInfo>, bool), StoreError> {
-        self.take_fault()?;
-        let mut state = self.state.borrow_mut();
-        let parts = &state.bucket(bucket)?.upload(key, upload)?.parts;
-        let mut rest = parts.values().filter(|part| part.info.number.get() > after);
-        let page = rest.by_ref().take(parts_max).map(|part| part.info.clone()).collect();
-        Ok((page, rest.next().is_some()))
+        self.in_bucket(bucket, |bucket| {
+            let parts = &bucket.upload(key, upload)?.parts;
+            let mut rest = parts.values().filter(|part| part.info.number.get() > after);
+            let page = rest.by_ref().take(parts_max).map(|part| part.info.clone()).collect();
+            Ok((page, rest.next().is_some()))
+        })
     }
 
     async fn complete(
@@ -280,16 +285,15 @@ impl Objects for ModelStore {
         key: &Key,
         completion: Completion,
     ) -> Result<ObjectInfo, StoreError> {
-        self.take_fault()?;
         let modified_ms = (self.wall_ms)();
-        self.state.borrow_mut().bucket(bucket)?.complete(key, completion, modified_ms)
+        self.in_bucket(bucket, |bucket| bucket.complete(key, completion, modified_ms))
     }
 
     async fn abort(&self, bucket: BucketId, key: &Key, upload: UploadId) -> Result<(), StoreError> {
-        self.take_fault()?;
-        let mut state = self.state.borrow_mut();
-        let removed = state.bucket(bucket)?.uploads.remove(&(key.clone(), upload));
-        removed.map(|_| ()).ok_or(StoreError::NoSuchUpload)
+        self.in_bucket(bucket, |bucket| {
+            let removed = bucket.uploads.remove(&(key.clone(), upload));
+            removed.map(|_| ()).ok_or(StoreError::NoSuchUpload)
+        })
     }
 
     async fn uploads(
@@ -300,16 +304,15 @@ impl Objects for ModelStore {
         upload_marker: Option<UploadId>,
         uploads_max: usize,
     ) -> Result<(Vec<UploadInfo>, bool), StoreError> {
-        self.take_fault()?;
-        let mut state = self.state.borrow_mut();
-        let uploads = &state.bucket(bucket)?.uploads;
-        let mut rest = uploads.iter().filter(|((key, id), _)| {
-            let after = key.as_str() > key_marker
-                || (key.as_str() == key_marker && upload_marker.is_some_and(|marker| *id > marker));
-            after && key.as_str().starts_with(prefix)
-        });
-        let page = rest.by_ref().take(uploads_max).map(|(_, kept)| kept.info.clone()).collect();
-        Ok((page, rest.next().is_some()))
+        self.in_bucket(bucket, |bucket| {
+            let mut rest = bucket.uploads.iter().filter(|((key, id), _)| {
+                let is_later = upload_marker.is_some_and(|marker| *id > marker);
+                let after = key.as_str() > key_marker || (key.as_str() == key_marker && is_later);
+                after && key.as_str().starts_with(prefix)
+            });
+            let page = rest.by_ref().take(uploads_max).map(|(_, kept)| kept.info.clone()).collect();
+            Ok((page, rest.next().is_some()))
+        })
     }
 }
 

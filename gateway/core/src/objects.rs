@@ -47,6 +47,9 @@ pub enum StoreError {
     /// No space on the drives. S3: XMinioStorageFull, status 507.
     #[error("no space left")]
     Full,
+    /// Too few drives are in sync for writes; reads go on. S3: ServiceUnavailable, status 503.
+    #[error("too few drives are in sync for writes; reads go on")]
+    ReadsOnly,
     /// Too few drives to answer rightly. S3: ServiceUnavailable, status 503.
     #[error("too few drives are reachable")]
     Unavailable,
@@ -74,7 +77,7 @@ impl StoreError {
             Self::InvalidPart | Self::WrongLength => ErrorClass::Invalid,
             Self::Busy | Self::TooSlow => ErrorClass::Busy,
             Self::Full => ErrorClass::NoSpace,
-            Self::Unavailable => ErrorClass::Unavailable,
+            Self::Unavailable | Self::ReadsOnly => ErrorClass::Unavailable,
             Self::Shutdown => ErrorClass::Shutdown,
         }
     }

@@ -22,7 +22,8 @@ use engine_set::{Found, PutTarget, SetCompletion, SetError, SetListEntry, SetLis
 use engine_types::{
     Attribute, BucketId, ChecksumKind, Condition, Key, ObjectInfo, PartInfo, PartNumber, UploadId,
 };
-use shards_node::{Control, ControlError, Node, WorkKind};
+use shards_node::{Control, ControlError, Node, NodeMember, WorkKind};
+use std::future::Future;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -41,6 +42,23 @@ impl ShardStore {
     pub fn new(node: Node, control: Control, budget: MemoryBudget, wall_ms: fn() -> u64) -> Self {
         Self { node, control, budget, wall_ms }
     }
+
+    /// Runs work at the owner of a key, which it is given by value.
+    async fn at_owner<R, F, Fut>(
+        &self,
+        (bucket, key): (BucketId, &Key),
+        kind: WorkKind,
+        work: F,
+    ) -> Result<R, StoreError>
+    where
+        R: Send + 'static,
+        F: Fn(NodeMember, Key) -> Fut + Clone + Send + 'static,
+        Fut: Future<Output = Result<R, SetError>> + 'static,
+    {
+        let name = key.clone();
+        let work = move |member| work(member, name.clone());
+        self.node.at_owner((bucket, key), kind, work).await.map_err(store_error)
+    }
 }
 
 fn store_error(error: SetError) -> StoreError {
@@ -53,6 +71,7 @@ fn store_error(error: SetError) -> StoreError {
         SetError::WrongLength => StoreError::WrongLength,
         SetError::Full => StoreError::Full,
         SetError::Busy => StoreError::Busy,
+        SetError::ReadsOnly => StoreError::ReadsOnly,
         _ => StoreError::Unavailable,
     }
 }
@@ -107,15 +126,11 @@ impl Objects for ShardStore {
     }
 
     async fn find(&self, bucket: BucketId, key: &Key) -> Result<Object, StoreError> {
-        let name = key.clone();
         let found = self
-            .node
-            .at_owner((bucket, key), WorkKind::Read, move |member| {
-                let name = name.clone();
-                async move { member.find(bucket, &name).await }
+            .at_owner((bucket, key), WorkKind::Read, move |member, key| async move {
+                member.find(bucket, &key).await
             })
-            .await
-            .map_err(store_error)?;
+            .await?;
         let info = Rc::new(found.record.info());
         let place = (bucket, key.clone());
         Ok(Object { info, handle: Rc::new(Handle { found, place }) })
@@ -166,14 +181,11 @@ impl Objects for ShardStore {
         key: &Key,
         condition: Condition,
     ) -> Result<bool, StoreError> {
-        let name = key.clone();
-        self.node
-            .at_owner((bucket, key), WorkKind::Change, move |member| {
-                let (name, condition) = (name.clone(), condition.clone());
-                async move { member.delete(bucket, &name, condition).await }
-            })
-            .await
-            .map_err(store_error)
+        self.at_owner((bucket, key), WorkKind::Change, move |member, key| {
+            let condition = condition.clone();
+            async move { member.delete(bucket, &key, condition).await }
+        })
+        .await
     }
 
     async fn list(&self, bucket: BucketId, query: ListQuery) -> Result<ListPage, StoreError> {
@@ -208,14 +220,11 @@ impl Objects for ShardStore {
         attributes: Vec<Attribute>,
         checksum: Option<(ChecksumKind, bool)>,
     ) -> Result<UploadId, StoreError> {
-        let name = key.clone();
-        self.node
-            .at_owner((bucket, key), WorkKind::Change, move |member| {
-                let (name, attributes) = (name.clone(), attributes.clone());
-                async move { member.create_upload(bucket, &name, attributes, checksum).await }
-            })
-            .await
-            .map_err(store_error)
+        self.at_owner((bucket, key), WorkKind::Change, move |member, key| {
+            let attributes = attributes.clone();
+            async move { member.create_upload(bucket, &key, attributes, checksum).await }
+        })
+        .await
     }
 
     async fn upload(
@@ -224,15 +233,11 @@ impl Objects for ShardStore {
         key: &Key,
         upload: UploadId,
     ) -> Result<UploadInfo, StoreError> {
-        let name = key.clone();
         let record = self
-            .node
-            .at_owner((bucket, key), WorkKind::Read, move |member| {
-                let name = name.clone();
-                async move { member.upload(bucket, &name, upload).await }
+            .at_owner((bucket, key), WorkKind::Read, move |member, key| async move {
+                member.upload(bucket, &key, upload).await
             })
-            .await
-            .map_err(store_error)?;
+            .await?;
         Ok(UploadInfo {
             key: key.clone(),
             upload,
@@ -250,15 +255,11 @@ impl Objects for ShardStore {
         after: u16,
         parts_max: usize,
     ) -> Result<(Vec<PartInfo>, bool), StoreError> {
-        let name = key.clone();
         let (parts, more) = self
-            .node
-            .at_owner((bucket, key), WorkKind::Read, move |member| {
-                let name = name.clone();
-                async move { member.parts((bucket, &name), upload, after, parts_max).await }
+            .at_owner((bucket, key), WorkKind::Read, move |member, key| async move {
+                member.parts((bucket, &key), upload, after, parts_max).await
             })
-            .await
-            .map_err(store_error)?;
+            .await?;
         let parts = parts
             .into_iter()
             .map(|part| PartInfo {
@@ -291,25 +292,18 @@ impl Objects for ShardStore {
             checksums: completion.checksums,
             condition: completion.condition,
         };
-        let name = key.clone();
-        self.node
-            .at_owner((bucket, key), WorkKind::Change, move |member| {
-                let (name, completion) = (name.clone(), completion.clone());
-                async move { member.complete(bucket, &name, completion).await }
-            })
-            .await
-            .map_err(store_error)
+        self.at_owner((bucket, key), WorkKind::Change, move |member, key| {
+            let completion = completion.clone();
+            async move { member.complete(bucket, &key, completion).await }
+        })
+        .await
     }
 
     async fn abort(&self, bucket: BucketId, key: &Key, upload: UploadId) -> Result<(), StoreError> {
-        let name = key.clone();
-        self.node
-            .at_owner((bucket, key), WorkKind::Change, move |member| {
-                let name = name.clone();
-                async move { member.abort_upload(bucket, &name, upload).await }
-            })
-            .await
-            .map_err(store_error)
+        self.at_owner((bucket, key), WorkKind::Change, move |member, key| async move {
+            member.abort_upload(bucket, &key, upload).await
+        })
+        .await
     }
 
     async fn uploads(

@@ -4,8 +4,10 @@
 //! from and is refused if another came first; readers hold immutable snapshots.
 
 mod buckets;
+mod seats;
 
 pub use buckets::{BucketEntry, BucketState, BucketTable, TableError};
+pub use seats::{Seat, SeatTable};
 
 /// Where documents are agreed on. One node commits them through its engine; a cluster will elect
 /// a leader for it.

@@ -101,8 +101,8 @@ impl Control {
 }
 
 /// Documents as objects of the system bucket.
-struct SystemLog {
-    node: Node,
+pub(crate) struct SystemLog {
+    pub node: Node,
 }
 
 impl SystemLog {

@@ -12,6 +12,7 @@ use engine_format::{SUPERBLOCK_BYTES, Superblock};
 use engine_set::Member;
 use engine_store::{DriveError, SEGMENTS_MIN, Store};
 use engine_types::{Position, SetId};
+use shards_control::Seat;
 use shards_uring::{DriveSpec, RealDrive, RealEnv};
 use std::os::unix::fs::DirBuilderExt;
 use std::rc::Rc;
@@ -170,7 +171,7 @@ async fn open_member(local: &ShardLocal, index: usize) -> Result<RealDrive, Stri
 pub(crate) async fn open_drive(
     local: &Rc<ShardLocal>,
     index: usize,
-    seat: Option<(SetId, Position)>,
+    seat: Option<Seat>,
 ) -> Result<(SetId, Position, String), String> {
     let drive = open_member(local, index).await?;
     let found = match identify(&drive).await {
@@ -185,6 +186,7 @@ pub(crate) async fn open_drive(
     if seat.is_some_and(|seat| seat != (found.set, found.position)) {
         return Err(format!("the drive is position {} of set {}", found.position, found.set));
     }
+    local.shared.seat(index, (found.set, found.position))?;
     let opened =
         Store::open(local.env.clone(), drive, found.segment_bytes, local.config.store).await;
     let (store, recovery) = opened.map_err(|error| error.to_string())?;

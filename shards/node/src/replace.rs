@@ -2,23 +2,25 @@
 //!
 //! Invariants: only what is empty is formatted, and only because somebody asked for it; a drive
 //! with a superblock, or with data nobody knows, is refused as it is; a seat is given away only
-//! while its set writes without it, so that the view in force stands on a majority that never
-//! counted the old drive; a drive is opened again or replaced by one at a time.
+//! where it is known whose it was, and while the drives in sync alone have all that was
+//! acknowledged; a drive is opened again or replaced by one at a time.
 
 use crate::config::{DriveKind, LogLevel, NodeDrive};
 use crate::drives::{
     Found, identify, open_drive, open_new, random_id, segment_bytes_of, shard_of, too_small,
 };
 use crate::look::{Look, look, may_be_made};
-use crate::node::{Layout, Node, Shared, locked};
+use crate::node::Node;
 use crate::shard::ShardLocal;
+use crate::shared::{Layout, Shared, locked};
 use crate::status::{DriveReport, DriveState};
 use crate::supervise::retire_drive;
 use engine_env::{DmaBuf, Drive, Env};
 use engine_format::Superblock;
-use engine_set::{Installed, SetError};
+use engine_set::{Installed, SetConfig, SetError};
 use engine_store::{DriveError, FormatOptions, Store};
-use engine_types::{DriveId, Position, SetId};
+use engine_types::DriveId;
+use shards_control::Seat;
 use shards_uring::{OpenError, RealDrive, RealEnv};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -97,9 +99,6 @@ fn same_path(first: &Path, second: &Path) -> bool {
     first == second || absolute(first).is_some_and(|first| absolute(second) == Some(first))
 }
 
-/// Where a drive belongs.
-type Seat = (SetId, Position);
-
 async fn replace(local: &Rc<ShardLocal>, index: usize) -> Result<String, ReplaceError> {
     let _claim = claim(local, index).await?;
     let mut report = None;
@@ -107,7 +106,13 @@ async fn replace(local: &Rc<ShardLocal>, index: usize) -> Result<String, Replace
     let given = &local.config.drives[index];
     let report = report.ok_or_else(|| ReplaceError::Unknown(given.path.display().to_string()))?;
     let seat = (report.set, report.position);
-    if let Some(text) = not_vacant(&report, &local.shared.view(seat.0)) {
+    let config = local
+        .shared
+        .config(seat.0)
+        .map_err(|error| ReplaceError::Busy(format!("{}: {error}", given.path.display())))?;
+    if let Some(text) = not_vacant(&report, &local.shared.view(seat.0), &config)
+        .or_else(|| not_seated(&local.shared, index, &report))
+    {
         return Err(ReplaceError::Refused(text));
     }
     if let Some(text) = not_usable(given, &look(given)).or_else(|| too_small(&local.config, given))
@@ -142,24 +147,37 @@ async fn claim(local: &Rc<ShardLocal>, index: usize) -> Result<DriveClaim, Repla
 }
 
 /// Why the seat cannot be given to a new drive now, if so.
-fn not_vacant(report: &DriveReport, view: &Installed) -> Option<String> {
+fn not_vacant(report: &DriveReport, view: &Installed, config: &SetConfig) -> Option<String> {
     let path = report.path.display();
     // The view knows better than a report that is a moment old.
     let serves = view.active.contains(report.position);
+    // All that was acknowledged can be made whole again from so many, whatever the lost drive had.
+    let is_enough = view.serving && view.active.len() >= usize::from(config.geometry.data);
     match report.state {
         DriveState::InSync | DriveState::Missing | DriveState::Failed if serves => {
             Some(format!("{path} is in sync: there is nothing to replace"))
         }
         DriveState::InSync => Some(format!("{path} has only now failed: try again")),
         DriveState::CatchingUp => Some(format!("{path} is catching up: wait for it")),
-        // Also: nothing would rebuild the drive before writes are possible again.
-        _ if !view.serving || !view.writable => Some(format!(
-            "{path} cannot be replaced while set {} takes no writes: bring back its other missing \
-             drives first",
+        _ if !is_enough => Some(format!(
+            "{path} cannot be replaced while so few drives of set {} are in sync that it may hold \
+             what the others lack: bring back its other missing drives first",
             report.set
         )),
         DriveState::Missing | DriveState::Failed => None,
     }
+}
+
+/// Why it is not known which seat it is, if so: a new drive in another one's seat would keep that
+/// one out.
+fn not_seated(shared: &Shared, index: usize, report: &DriveReport) -> Option<String> {
+    let path = report.path.display();
+    (!shared.is_seated(index)).then(|| {
+        format!(
+            "several drives are missing, and none was ever seen at {path}: bring one of them back, \
+             or start with the paths that they had"
+        )
+    })
 }
 
 /// Why what lies at the path is not to be touched, as far as a look tells.

@@ -3,7 +3,7 @@
 use super::*;
 use engine_format::{LogPosition, SUPERBLOCK_BYTES};
 use engine_store::DriveUsage;
-use engine_types::{DeploymentId, PoolId, PositionSet, SegmentId};
+use engine_types::{DeploymentId, PoolId, Position, PositionSet, SegmentId, SetId};
 use shards_uring::DriveStatistics;
 
 fn report(state: DriveState) -> DriveReport {
@@ -26,23 +26,56 @@ fn view() -> Installed {
     Installed { active, serving: true, writable: true, ..Installed::default() }
 }
 
+fn config(set_size: u8, parity: u8) -> SetConfig {
+    let limits = (64 << 10, 4 << 10);
+    SetConfig::new(DeploymentId([7; 16]), SetId(0), (set_size, parity), limits).unwrap()
+}
+
 #[test]
-fn only_a_vacant_seat_of_a_set_that_writes_is_given_away() {
-    assert_eq!(not_vacant(&report(DriveState::Missing), &view()), None);
-    assert_eq!(not_vacant(&report(DriveState::Failed), &view()), None);
-    assert!(not_vacant(&report(DriveState::InSync), &view()).is_some());
-    let text = not_vacant(&report(DriveState::CatchingUp), &view()).unwrap();
+fn only_a_vacant_seat_is_given_away() {
+    let config = config(6, 2);
+    assert_eq!(not_vacant(&report(DriveState::Missing), &view(), &config), None);
+    assert_eq!(not_vacant(&report(DriveState::Failed), &view(), &config), None);
+    assert!(not_vacant(&report(DriveState::InSync), &view(), &config).is_some());
+    let text = not_vacant(&report(DriveState::CatchingUp), &view(), &config).unwrap();
     assert!(text.contains("catching up"), "{text}");
-    for (serving, writable) in [(false, false), (true, false)] {
-        let stopped = Installed { serving, writable, ..view() };
-        let text = not_vacant(&report(DriveState::Missing), &stopped).unwrap();
-        assert!(text.contains("takes no writes"), "{text}");
-    }
     let all = Installed { active: PositionSet::first(6), ..view() };
     for state in [DriveState::InSync, DriveState::Missing, DriveState::Failed] {
-        let text = not_vacant(&report(state), &all).unwrap();
+        let text = not_vacant(&report(state), &all, &config).unwrap();
         assert!(text.contains("in sync"), "{text}");
     }
+}
+
+#[test]
+fn a_seat_whose_drive_may_have_what_the_others_lack_is_kept() {
+    let missing = report(DriveState::Missing);
+    let read_only = |positions: &[u8]| Installed {
+        active: positions.iter().map(|position| Position(*position)).collect(),
+        serving: true,
+        reads_only: true,
+        ..Installed::default()
+    };
+    // Of 4+2 four have everything, of 2+2 two.
+    assert_eq!(not_vacant(&missing, &read_only(&[0, 1, 3, 4]), &config(6, 2)), None);
+    assert_eq!(not_vacant(&missing, &read_only(&[0, 1]), &config(4, 2)), None);
+    for (positions, config) in [(&[0, 1, 3][..], config(6, 2)), (&[0][..], config(4, 2))] {
+        let text = not_vacant(&missing, &read_only(positions), &config).unwrap();
+        assert!(text.contains("cannot be replaced"), "{text}");
+    }
+    // The survivor of a mirror of two has everything.
+    let second = DriveReport { position: Position(1), ..report(DriveState::Missing) };
+    assert_eq!(not_vacant(&second, &read_only(&[0]), &config(2, 1)), None);
+    let silent = Installed { serving: false, ..read_only(&[0]) };
+    assert!(not_vacant(&second, &silent, &config(2, 1)).is_some());
+}
+
+#[test]
+fn a_seat_that_is_a_guess_is_not_given_away() {
+    let shared = Shared::new(Vec::new());
+    assert_eq!(not_seated(&shared, 2, &report(DriveState::Missing)), None);
+    locked(&shared.unsure).insert(2);
+    let text = not_seated(&shared, 2, &report(DriveState::Missing)).unwrap();
+    assert!(text.contains("several drives are missing"), "{text}");
 }
 
 #[test]

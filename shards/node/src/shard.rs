@@ -1,8 +1,10 @@
 //! One shard thread: its drives, its members, and the loop that takes messages.
 
 use crate::config::NodeConfig;
-use crate::node::{NodeMember, PutId, Shared};
+use crate::node::NodeMember;
 use crate::peers::NodePeers;
+use crate::puts::PutId;
+use crate::shared::Shared;
 use engine_env::Env;
 use engine_set::{DriveOutcome, DriveRequest, Put};
 use engine_types::{BucketId, Position, SetId};
@@ -160,6 +162,13 @@ impl ShardLocal {
 
     pub(crate) fn forget_put(&self, id: PutId) -> PutSlot {
         self.puts.borrow_mut().remove(&id.id).flatten()
+    }
+
+    /// Gives up bodies that nobody waits for and whose end could not be told in time.
+    pub(crate) fn forget_orphans(&self) {
+        for id in self.shared.take_orphans(self.shard) {
+            self.forget_put(id);
+        }
     }
 
     /// Begins a change of a bucket, if it is open (rule 15).

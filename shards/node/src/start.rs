@@ -10,17 +10,22 @@ use crate::drives::{
     too_small,
 };
 use crate::look::{Look, look, may_be_made};
-use crate::node::{Layout, Node, Shared};
+use crate::node::Node;
+use crate::seats::{path_bytes, remember, sort_out};
 use crate::shard::{Message, ShardLocal};
+use crate::shared::{Layout, Shared, locked};
 use crate::status::{DriveReport, DriveState};
+use engine_env::Env;
 use engine_format::Superblock;
 use engine_set::SetConfig;
 use engine_store::{DriveUsage, FormatOptions, Store};
 use engine_types::{DeploymentId, DriveId, Position, SetId};
+use shards_control::{Seat, SeatTable};
 use shards_executor::PinnedThread;
 use shards_mailbox::Mailbox;
 use shards_uring::{DriveStatistics, RealDrive, RealEnv, RuntimeConfig, ShardRuntime};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -91,6 +96,8 @@ pub async fn start(config: NodeConfig) -> Result<(Node, Threads), StartError> {
             return Err(StartError::Failed("a shard stopped at its start".to_owned()));
         }
     }
+    let told = node.run(0, |local| async move { local.env.spawn(remember(Rc::clone(&local))) });
+    told.await.map_err(|_| StartError::Failed("a shard stopped at its start".to_owned()))?;
     Ok((node.clone(), Threads { node, threads }))
 }
 
@@ -332,7 +339,7 @@ async fn format_all(
 
 /// Opens every drive that belongs to the deployment, and reports the others as missing.
 async fn open_all(node: &Node, config: &NodeConfig, layout: &Layout) -> Result<(), StartError> {
-    let mut seats: Vec<(SetId, Position)> = (0..layout.set_count)
+    let mut vacant: Vec<Seat> = (0..layout.set_count)
         .flat_map(|set| (0..layout.set_size).map(move |position| (SetId(set), Position(position))))
         .collect();
     let mut absent = Vec::new();
@@ -344,16 +351,20 @@ async fn open_all(node: &Node, config: &NodeConfig, layout: &Layout) -> Result<(
             .map_err(|_| StartError::Failed("a shard stopped at its start".to_owned()))?;
         match opened {
             Ok((set, position, uuid)) => {
-                seats.retain(|seat| *seat != (set, position));
+                vacant.retain(|seat| *seat != (set, position));
                 let state = DriveState::CatchingUp;
                 node.shared.add_report(index, new_report(drive, (set, position), state, uuid));
             }
             Err(error) => absent.push((index, error)),
         }
     }
-    for ((index, error), seat) in absent.into_iter().zip(seats) {
+    let paths: Vec<(usize, Vec<u8>)> =
+        absent.iter().map(|(index, _)| (*index, path_bytes(&config.drives[*index].path))).collect();
+    let (seats, unsure) = sort_out(&paths, &vacant, &SeatTable::default());
+    *locked(&node.shared.unsure) = unsure;
+    for (index, error) in absent {
         let drive = &config.drives[index];
-        node.shared.route(seat.0, seat.1, shard_of(config.shards, index));
+        let Some(seat) = seats.get(&index).copied() else { continue };
         let mut report = new_report(drive, seat, DriveState::Missing, String::new());
         report.advice = advice_for_missing(&error);
         let path = drive.path.display().to_string();

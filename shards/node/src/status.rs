@@ -66,6 +66,8 @@ pub struct NodeReport {
     pub view_changes: u64,
     /// The arenas of all shards.
     pub arenas: ArenaStatistics,
+    /// Objects that the drives in sync cannot make whole, as the last catch-up of each set found.
+    pub objects_unreadable: u64,
 }
 
 impl NodeReport {

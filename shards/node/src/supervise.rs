@@ -1,21 +1,23 @@
 //! The supervisor of a set: changes its view when drives fail, brings back those that return.
 //!
-//! Invariants: one supervisor per set, on one shard; one change at a time; each change of a
-//! drive's state is one line of the log that says what to do.
+//! Invariants: one supervisor per set, on one shard; one change of view at a time, and nothing
+//! slow holds it up: drives catch up, and are opened again, one after the other in tasks beside it;
+//! each change of a drive's state is one line of the log that says what to do.
 
 use crate::config::LogLevel;
 use crate::drives::{open_drive, shard_of};
-use crate::node::Shared;
 use crate::peers::NodePeers;
 use crate::replace::DriveClaim;
 use crate::shard::ShardLocal;
+use crate::shared::{Shared, locked};
 use crate::start::advice_for_missing;
 use crate::status::DriveState;
 use engine_env::Env;
-use engine_set::{Change, Coordinator};
+use engine_set::{CatchUp, Change, Coordinator, Installed};
 use engine_store::DriveError;
 use engine_types::{Position, PositionSet, SetId};
 use shards_uring::RealDrive;
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,16 +25,24 @@ use std::sync::atomic::Ordering;
 const TICK_US: u64 = 100_000;
 const REPORT_US: u64 = 1_000_000;
 const REOPEN_US: u64 = 5_000_000;
+/// A catch-up that failed is tried again after this.
+const CATCH_UP_RETRY_US: u64 = 1_000_000;
 
 /// Makes the set's first view and starts its supervisor.
 pub(crate) async fn begin(local: Rc<ShardLocal>, set: SetId) {
     let Ok(config) = local.shared.config(set) else { return };
     let peers = NodePeers { local: Rc::clone(&local), set };
-    let supervisor =
-        Supervisor { coordinator: Coordinator::new(peers, config), local: Rc::clone(&local), set };
-    let first = supervisor.change().await;
-    let behind = first.map_or(PositionSet::EMPTY, |change| change.behind);
-    local.env.spawn(async move { supervisor.run(behind).await });
+    let supervisor = Rc::new(Supervisor {
+        coordinator: Coordinator::new(peers, config),
+        local: Rc::clone(&local),
+        set,
+        behind: Cell::default(),
+        last: Cell::default(),
+        catching_up: Cell::new(false),
+        reopening: Cell::new(false),
+    });
+    supervisor.change().await;
+    local.env.spawn(supervisor.run());
     if set == SetId(0) {
         for shard in 0..local.shared.senders.len() {
             start_reporter(&local, shard);
@@ -44,29 +54,47 @@ struct Supervisor {
     coordinator: Coordinator<NodePeers>,
     local: Rc<ShardLocal>,
     set: SetId,
+    /// Positions that answer and must catch up.
+    behind: Cell<PositionSet>,
+    /// The position that caught up last, or tried to.
+    last: Cell<Position>,
+    catching_up: Cell<bool>,
+    reopening: Cell<bool>,
+}
+
+fn advice_for_view(installed: &Installed) -> &'static str {
+    if installed.reads_only {
+        "too few drives are in sync for writes, reads go on: bring drives back or replace them"
+    } else {
+        ""
+    }
+}
+
+/// The position behind another, around the circle.
+fn next_of(positions: PositionSet, last: Position) -> Option<Position> {
+    positions.iter().find(|position| *position > last).or_else(|| positions.iter().next())
 }
 
 impl Supervisor {
-    async fn run(self, mut behind: PositionSet) {
+    async fn run(self: Rc<Self>) {
         let mut reopen_at = self.local.env.now_us() + REOPEN_US;
         loop {
-            if !behind.is_empty() {
-                behind = self.bring_back(behind).await;
-            }
+            self.start_catch_up();
             self.local.env.sleep_us(TICK_US).await;
             if self.stopping() {
                 return;
             }
             let serving = self.shared().view(self.set).serving;
-            if self.shared().take_trouble(self.set) || !serving {
-                if let Some(change) = self.change().await {
-                    behind = change.behind;
-                } else {
-                    self.local.env.sleep_us(TICK_US * 5).await;
-                }
+            let in_trouble = self.shared().take_trouble(self.set);
+            if (in_trouble || !serving || self.coordinator.must_change()) && !self.change().await {
+                self.local.env.sleep_us(TICK_US * 5).await;
             }
-            if self.local.env.now_us() >= reopen_at {
-                self.reopen().await;
+            if self.local.env.now_us() >= reopen_at && !self.reopening.replace(true) {
+                let supervisor = Rc::clone(&self);
+                self.local.env.spawn(async move {
+                    supervisor.reopen().await;
+                    supervisor.reopening.set(false);
+                });
                 reopen_at = self.local.env.now_us() + REOPEN_US;
             }
         }
@@ -84,18 +112,20 @@ impl Supervisor {
         (self.local.config.log)(level, text, fields);
     }
 
-    /// Changes the view to the drives that answer.
-    async fn change(&self) -> Option<Change> {
+    /// Changes the view to the drives that answer; gives whether it did.
+    async fn change(&self) -> bool {
         if self.stopping() {
-            return None;
+            return false;
         }
+        let outcome = self.coordinator.change_view(PositionSet::EMPTY).await;
         let before = self.shared().view(self.set);
-        match self.coordinator.change_view(PositionSet::EMPTY).await {
+        match outcome {
             Ok(change) => {
                 self.publish(&change);
-                Some(change)
+                true
             }
             Err(error) => {
+                self.behind.set(PositionSet::EMPTY);
                 if before.serving {
                     self.log(
                         LogLevel::Error,
@@ -111,13 +141,14 @@ impl Supervisor {
                     stopped.writable = false;
                     self.shared().publish(self.set, stopped);
                 }
-                None
+                false
             }
         }
     }
 
     fn publish(&self, change: &Change) {
         let installed = &change.installed;
+        self.behind.set(change.behind);
         let before = self.shared().view(self.set);
         self.shared().publish(self.set, installed.clone());
         if before.active != installed.active || before.writable != installed.writable {
@@ -130,6 +161,7 @@ impl Supervisor {
                     ("epoch", installed.view.epoch.to_string()),
                     ("in_sync", installed.active.to_string()),
                     ("writable", installed.writable.to_string()),
+                    ("do", advice_for_view(installed).to_owned()),
                     ("rolled_forward", change.rolled_forward.to_string()),
                     ("aborted", change.aborted.to_string()),
                 ],
@@ -187,100 +219,118 @@ impl Supervisor {
         }
     }
 
-    /// Catches drives up, one after the other; gives those that are still behind.
-    async fn bring_back(&self, behind: PositionSet) -> PositionSet {
-        let mut left = behind;
-        for position in behind.iter() {
-            let installed = self.shared().view(self.set);
-            if !installed.serving {
-                return left;
+    /// Has one of the drives that are behind catch up, in a task beside changes of view.
+    fn start_catch_up(self: &Rc<Self>) {
+        let installed = self.shared().view(self.set);
+        let next = next_of(self.behind.get(), self.last.get());
+        let Some(position) = next.filter(|_| installed.serving) else { return };
+        if self.catching_up.replace(true) {
+            return;
+        }
+        self.last.set(position);
+        let supervisor = Rc::clone(self);
+        self.local.env.spawn(async move {
+            supervisor.catch_up(position, &installed).await;
+            supervisor.catching_up.set(false);
+        });
+    }
+
+    async fn catch_up(&self, position: Position, installed: &Installed) {
+        let outcome = self.coordinator.catch_up(position, installed).await;
+        let place = || [("set", self.set.to_string()), ("position", position.to_string())];
+        match outcome {
+            Ok((done, change)) => {
+                locked(&self.shared().unreadable).insert(self.set, done.unreadable);
+                self.log_caught_up(place(), &done);
+                self.publish(&change);
             }
-            match self.coordinator.catch_up(position, &installed).await {
-                Ok((done, change)) => {
-                    self.log(
-                        LogLevel::Info,
-                        "drive caught up",
-                        &[
-                            ("set", self.set.to_string()),
-                            ("position", position.to_string()),
-                            ("compared", done.compared.to_string()),
-                            ("written", done.written.to_string()),
-                            ("deleted", done.deleted.to_string()),
-                            ("fragments_rebuilt", done.rebuilt.to_string()),
-                        ],
-                    );
-                    left.remove(position);
-                    self.publish(&change);
-                }
-                Err(_) if self.stopping() => return left,
-                Err(error) => {
-                    self.log(
-                        LogLevel::Warn,
-                        "a drive could not catch up; it is tried again",
-                        &[
-                            ("set", self.set.to_string()),
-                            ("position", position.to_string()),
-                            ("error", error.to_string()),
-                        ],
-                    );
-                    // Whatever happened, a clean view comes first.
-                    return self.change().await.map_or(left, |change| change.behind);
-                }
+            Err(_) if self.stopping() => {}
+            Err(_) if !self.coordinator.must_change() => {
+                self.log(LogLevel::Info, "a catch-up begins again: the view changed", &place());
+            }
+            Err(error) => {
+                let [set, position] = place();
+                let fields = [set, position, ("error", error.to_string())];
+                self.log(LogLevel::Warn, "a drive could not catch up; it is tried again", &fields);
+                self.local.env.sleep_us(CATCH_UP_RETRY_US).await;
             }
         }
-        left
+    }
+
+    fn log_caught_up(&self, [set, position]: [(&'static str, String); 2], done: &CatchUp) {
+        if done.unreadable > 0 {
+            self.log(
+                LogLevel::Error,
+                "too few drives hold what some objects are made of: these stay unreadable",
+                &[
+                    set.clone(),
+                    position.clone(),
+                    ("count", done.unreadable.to_string()),
+                    ("first", done.unreadable_first.clone()),
+                    ("do", "bring back drives that were lost, or write them again".to_owned()),
+                ],
+            );
+        }
+        self.log(
+            LogLevel::Info,
+            "drive caught up",
+            &[
+                set,
+                position,
+                ("compared", done.compared.to_string()),
+                ("written", done.written.to_string()),
+                ("deleted", done.deleted.to_string()),
+                ("fragments_rebuilt", done.rebuilt.to_string()),
+            ],
+        );
     }
 
     /// Tries to open drives that are missing or failed.
     async fn reopen(&self) {
+        let view = self.shared().view(self.set);
         let mut wanted = Vec::new();
         for index in 0..self.local.config.drives.len() {
             self.shared().report(index, |report| {
+                // What a view still counts on leaves it first, and comes back through catch-up.
+                let counted = view.serving && view.active.contains(report.position);
                 let out = matches!(report.state, DriveState::Missing | DriveState::Failed);
-                if report.set == self.set && out {
-                    wanted.push((index, report.position));
+                if report.set == self.set && out && !counted {
+                    wanted.push(index);
                 }
             });
         }
-        for (index, position) in wanted {
+        for index in wanted {
             // Without the claim the drive is being replaced.
             let Some(claim) = DriveClaim::take(&self.local.shared, index) else { continue };
-            let set = self.set;
             let node = crate::node::Node { shared: Arc::clone(&self.local.shared) };
             let shard = shard_of(self.local.config.shards, index);
             let opened = node
                 .run(shard, move |local| async move {
                     let _claim = claim;
-                    reopen_drive(&local, index, set, position).await
+                    reopen_drive(&local, index).await
                 })
                 .await;
-            if let Ok(Ok(uuid)) = opened {
+            if let Ok(Ok((set, uuid))) = opened {
                 self.shared().report(index, |report| report.uuid = uuid);
-                self.shared().trouble(self.set);
+                self.shared().trouble(set);
             }
         }
     }
 }
 
-async fn reopen_drive(
-    local: &Rc<ShardLocal>,
-    index: usize,
-    set: SetId,
-    position: Position,
-) -> Result<String, String> {
-    let mut is_out = false;
+async fn reopen_drive(local: &Rc<ShardLocal>, index: usize) -> Result<(SetId, String), String> {
+    let mut seat = None;
     local.shared.report(index, |report| {
-        is_out = matches!(report.state, DriveState::Missing | DriveState::Failed);
+        let is_out = matches!(report.state, DriveState::Missing | DriveState::Failed);
+        seat = is_out.then_some((report.set, report.position));
     });
-    if !is_out {
-        return Err("the drive was replaced meanwhile".to_owned());
-    }
-    retire_drive(local, index, (set, position)).await;
-    let opened = open_drive(local, index, Some((set, position))).await;
+    let seat = seat.ok_or("the drive was replaced meanwhile")?;
+    retire_drive(local, index, seat).await;
+    let opened = open_drive(local, index, None).await;
     if opened.is_err() {
         local.drives.borrow_mut().remove(&index);
     }
-    opened.map(|(_, _, uuid)| uuid)
+    opened.map(|(set, _, uuid)| (set, uuid))
 }
 
 /// Lets go of what is left of a drive: its member, and its files with their lock.
@@ -311,6 +361,7 @@ fn start_reporter(local: &Rc<ShardLocal>, shard: usize) {
                 local.env.spawn(async move {
                     loop {
                         report_drives(&reporter);
+                        reporter.forget_orphans();
                         reporter.env.sleep_us(REPORT_US).await;
                     }
                 });
@@ -353,7 +404,10 @@ fn report_drives(local: &ShardLocal) {
         }
         if member.store().failed().is_some() {
             report_failed(local, &uuid);
-            local.shared.trouble(set);
+            let view = local.shared.view(set);
+            if !view.serving || view.active.contains(member.position()) {
+                local.shared.trouble(set);
+            }
         }
     }
 }
@@ -373,4 +427,18 @@ fn fail_unlinked(local: &ShardLocal, index: usize, uuid: &str, drive: &RealDrive
             ("do", advice_for_missing(error)),
         ],
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drives_that_are_behind_take_turns() {
+        let behind: PositionSet = [Position(1), Position(4)].into_iter().collect();
+        assert_eq!(next_of(behind, Position(0)), Some(Position(1)));
+        assert_eq!(next_of(behind, Position(1)), Some(Position(4)));
+        assert_eq!(next_of(behind, Position(4)), Some(Position(1)));
+        assert_eq!(next_of(PositionSet::EMPTY, Position(4)), None);
+    }
 }

@@ -60,6 +60,12 @@ struct Media {
     io_count: u64,
 }
 
+/// What a drive held for certain at some moment; see `SimMedia::roll_back`.
+pub struct SimImage {
+    prepared_bytes: u64,
+    durable: BTreeMap<u64, Page>,
+}
+
 /// A simulated drive, open.
 #[derive(Clone)]
 pub struct SimDrive {
@@ -210,6 +216,24 @@ impl SimMedia {
         media.lying = false;
         media.host_full = false;
         media.write_faults = None;
+    }
+
+    /// What power loss would leave for certain now.
+    #[must_use]
+    pub fn image(&self) -> SimImage {
+        let media = self.0.borrow();
+        SimImage { prepared_bytes: media.prepared_bytes, durable: media.durable.clone() }
+    }
+
+    /// The drive comes back as it was then: its flushes lied since, or it is an old copy (rule 8).
+    pub fn roll_back(&self, image: &SimImage) {
+        let mut media = self.0.borrow_mut();
+        media.opening += 1;
+        media.volatile.clear();
+        media.in_flight.clear();
+        media.prepared_bytes = image.prepared_bytes;
+        media.durable = image.durable.clone();
+        media.current = image.durable.clone();
     }
 
     /// What stands at `offset_bytes` from now on; for rot at a known place.
@@ -445,4 +469,39 @@ fn check(offset_bytes: u64, len: usize, media: &SimMedia) {
         offset_bytes + len as u64 <= media.0.borrow().capacity_bytes,
         "offset {offset_bytes} and length {len} lie on the drive"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_that_a_failing_drive_refused_is_never_answered_as_done() {
+        let world = World::new(1);
+        let media = SimMedia::new(1 << 20, 1, "drive");
+        let drive = media.open(&world);
+        world.run(drive.prepare(1 << 20), 100).unwrap().unwrap();
+        media.set_failed(true);
+        let write = drive.write(0, DmaBuf::copy_of(&[7; BLOCK_BYTES]));
+        media.set_failed(false);
+        let outcome = world.run(write, 100).unwrap();
+        let read = world.run(drive.read(0, DmaBuf::zeroed(BLOCK_BYTES)), 100).unwrap();
+        assert_eq!(outcome.is_ok(), read.unwrap()[0] == 7, "{outcome:?}");
+    }
+
+    #[test]
+    fn a_drive_that_is_rolled_back_holds_what_it_held() {
+        let world = World::new(2);
+        let media = SimMedia::new(1 << 20, 2, "drive");
+        let drive = media.open(&world);
+        world.run(drive.prepare(1 << 20), 100).unwrap().unwrap();
+        let image = media.image();
+        world.run(drive.write(0, DmaBuf::copy_of(&[7; BLOCK_BYTES])), 100).unwrap().unwrap();
+        world.run(drive.flush(), 100).unwrap().unwrap();
+        assert_eq!(media.contents(0, 1), [7]);
+        media.roll_back(&image);
+        assert_eq!(media.contents(0, 1), [0]);
+        let read = media.open(&world).read(0, DmaBuf::zeroed(BLOCK_BYTES));
+        assert_eq!(world.run(read, 100).unwrap().unwrap()[0], 0);
+    }
 }

@@ -9,6 +9,6 @@ mod drive;
 mod random;
 mod world;
 
-pub use drive::{Remains, SimDrive, SimMedia};
+pub use drive::{Remains, SimDrive, SimImage, SimMedia};
 pub use random::Random;
 pub use world::{SimEnv, World};

@@ -6,7 +6,7 @@
 
 use crate::model::{Value, generation_of, tag_of};
 use crate::peers::SimPeers;
-use crate::process::{BUCKET, Process, SimMember, key_of};
+use crate::process::{BUCKET, Process, SimMember, judged_epoch, key_of};
 use bytes::Bytes;
 use engine_env::Env;
 use engine_format::{Order, PartEntry, Storage};
@@ -156,8 +156,8 @@ impl Process {
         }
     }
 
-    /// What a key holds, and the view's epoch under which it was found; `None` where it cannot
-    /// be read now.
+    /// What a key holds, and the epoch by which that is judged; `None` where it cannot be read
+    /// now.
     ///
     /// # Errors
     /// Bytes that are not those of the object.
@@ -170,7 +170,7 @@ impl Process {
         let Some(owner) = self.owner(&name) else { return Ok(None) };
         let outcome = owner.find(BUCKET, &name).await;
         // No change of view lies between: `find` sees to that.
-        let epoch = owner.installed().view.epoch.0;
+        let epoch = judged_epoch(&owner.installed());
         let found = match outcome {
             Ok(found) => found,
             Err(SetError::NoSuchKey) => return Ok(Some((Value::Absent, epoch))),

@@ -3,10 +3,9 @@
 //! Invariants: pages of different views do not go together; a listing is whole or there is none.
 
 use crate::model::{Value, generation_of};
-use crate::process::{BUCKET, Process, key_of, number_of};
+use crate::process::{BUCKET, Process, judged_epoch, key_of, number_of};
 use engine_format::Etag;
 use engine_set::{Installed, SetListEntry, SetListQuery, prefix_end};
-use engine_types::Epoch;
 use shards_sim::Random;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +14,7 @@ const DELIMITER: &[u8] = b"/";
 /// A whole listing.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// The view's epoch it was read under.
+    /// The epoch it is judged by.
     pub epoch: u32,
     /// Objects: number of the key, generation.
     pub objects: BTreeMap<u64, u64>,
@@ -35,7 +34,7 @@ impl Process {
         entries_max: usize,
     ) -> Result<Option<Listing>, String> {
         let Some(installed) = self.installed() else { return Ok(None) };
-        let mut listing = Listing { epoch: installed.view.epoch.0, ..Listing::default() };
+        let mut listing = Listing { epoch: judged_epoch(&installed), ..Listing::default() };
         for position in installed.active.iter() {
             let Some(member) = self.peers.member(position) else { return Ok(None) };
             let mut query = SetListQuery {
@@ -47,7 +46,7 @@ impl Process {
             loop {
                 let page = member.list(BUCKET, &query).await;
                 let Ok(page) = page else { return Ok(None) };
-                if page.epoch != Epoch(listing.epoch) {
+                if page.installation != installed.number {
                     return Ok(None);
                 }
                 let next = next_start(&query, &page.entries)?;
@@ -61,7 +60,7 @@ impl Process {
         // Another view may have come between two pages.
         let still = self
             .installed()
-            .is_some_and(|now: std::rc::Rc<Installed>| now.view.epoch.0 == listing.epoch);
+            .is_some_and(|now: std::rc::Rc<Installed>| now.number == installed.number);
         Ok(still.then_some(listing))
     }
 

@@ -135,6 +135,12 @@ impl Process {
     }
 }
 
+/// The epoch by which a read under a view is judged: while a drive of the view is away, what it
+/// holds undecided may come true later, whatever is read meanwhile.
+pub fn judged_epoch(installed: &Installed) -> u32 {
+    if installed.active == installed.view.in_sync { installed.view.epoch.0 } else { 0 }
+}
+
 /// The name of a key: some lie in directories, so that listings roll up.
 pub fn key_of(number: u64) -> Key {
     let directory = ["", "dir/", "dir/sub/", "other/"][(number % 4) as usize];

@@ -1,9 +1,9 @@
 //! Who keeps a set in service: opens its drives, changes the view where a drive fails or comes
 //! back, lets drives catch up. What a server does, in the simulator.
 //!
-//! Invariants: one change of view or catch-up at a time; a drive that came back is taken out of
-//! service and fenced before it is opened again; what this task knows of views decides which
-//! positions may lack something (`Drives::out`).
+//! Invariants: one change of view at a time, and beside it one catch-up; a drive that came back is
+//! taken out of service and fenced before it is opened again; what is known here of views decides
+//! which positions may lack something (`Drives::out`).
 
 use crate::drives::Health;
 use crate::peers::SimPeers;
@@ -24,6 +24,12 @@ const RETRY_US: u64 = 5000;
 pub struct Status {
     /// The view in force; `None` while there is none.
     installed: RefCell<Option<Installed>>,
+    /// It is being changed.
+    changing: Cell<bool>,
+    /// Positions that answer and must catch up.
+    behind: Cell<PositionSet>,
+    /// A drive catches up.
+    catching_up: Cell<bool>,
     /// A member found a drive failing.
     trouble: Cell<bool>,
     /// The view must change whatever members say.
@@ -36,7 +42,8 @@ pub struct Status {
 impl Status {
     /// Whether a view is in force under which everything is served.
     pub fn is_writable(&self) -> bool {
-        self.installed.borrow().as_ref().is_some_and(|installed| installed.writable)
+        let installed = self.installed.borrow();
+        installed.as_ref().is_some_and(|installed| installed.writable) && !self.changing.get()
     }
 
     /// Whether writes are served and every position is in sync and answers.
@@ -44,6 +51,7 @@ impl Status {
         self.installed.borrow().as_ref().is_some_and(|installed| {
             installed.writable && installed.active == all && installed.view.in_sync == all
         }) && !self.forced.get()
+            && !self.changing.get()
     }
 
     /// Has the view changed once more, so that everything in doubt is decided.
@@ -70,19 +78,16 @@ impl Process {
             .filter(|position| self.site.drives.health(*position) != Health::Absent)
             .collect();
         join_all(present.iter().map(|position| self.open(*position))).await;
-        let coordinator = Coordinator::new(self.peers.clone(), self.site.config);
-        let mut behind = PositionSet::EMPTY;
+        let coordinator = Rc::new(Coordinator::new(self.peers.clone(), self.site.config));
         let mut turn = 0;
         loop {
-            if self.is_change_due() {
+            if self.is_change_due() || coordinator.must_change() {
                 self.retire_returned();
-                behind = self.change(&coordinator).await;
+                self.change(&coordinator).await;
                 self.open_returned().await;
-            } else if !behind.is_empty() {
-                turn = (turn + 1) % behind.len();
-                if let Some(position) = behind.iter().nth(turn) {
-                    behind = self.catch_up(&coordinator, position, behind).await;
-                }
+            } else if !self.status.catching_up.get() {
+                turn += 1;
+                self.start_catch_up(&coordinator, turn);
             }
             let is_served = self.status.installed.borrow().is_some();
             self.env.sleep_us(if is_served { TICK_US } else { RETRY_US }).await;
@@ -164,25 +169,27 @@ impl Process {
         }
     }
 
-    async fn change(&self, coordinator: &Coordinator<SimPeers>) -> PositionSet {
-        self.status.forced.set(false);
-        self.status.trouble.set(false);
-        *self.status.installed.borrow_mut() = None;
-        let outcome = coordinator.change_view(PositionSet::EMPTY).await;
-        self.note_change(outcome)
-    }
-
-    /// Takes note of a change of view; gives the positions that must catch up.
-    fn note_change(&self, outcome: Result<Change, SetError>) -> PositionSet {
+    async fn change(&self, coordinator: &Coordinator<SimPeers>) {
         let status = &self.status;
-        let change = match outcome {
-            Ok(change) => change,
+        status.forced.set(false);
+        status.trouble.set(false);
+        *status.installed.borrow_mut() = None;
+        status.changing.set(true);
+        let outcome = coordinator.change_view(PositionSet::EMPTY).await;
+        status.changing.set(false);
+        match outcome {
+            Ok(change) => self.note_change(change),
             Err(error) => {
                 status.last_error.set(Some(error));
+                status.behind.set(PositionSet::EMPTY);
                 *status.installed.borrow_mut() = None;
-                return PositionSet::EMPTY;
             }
-        };
+        }
+    }
+
+    /// Takes note of a change of view.
+    fn note_change(&self, change: Change) {
+        let status = &self.status;
         self.count(|totals| {
             totals.view_changes += 1;
             totals.rolled_forward += change.rolled_forward;
@@ -197,32 +204,42 @@ impl Process {
             }
         }
         status.changed_us.set(self.env.now_us());
+        status.behind.set(change.behind);
         *status.installed.borrow_mut() = Some(change.installed);
-        change.behind
+    }
+
+    /// Has one of the drives that are behind catch up, in turn, beside changes of view.
+    fn start_catch_up(self: &Rc<Self>, coordinator: &Rc<Coordinator<SimPeers>>, turn: usize) {
+        let behind = self.status.behind.get();
+        let installed = self.status.installed.borrow().clone();
+        let position = behind.iter().nth(turn % behind.len().max(1));
+        let (Some(installed), Some(position)) = (installed, position) else { return };
+        self.status.catching_up.set(true);
+        let (process, coordinator) = (Rc::clone(self), Rc::clone(coordinator));
+        self.env.spawn(async move {
+            process.catch_up(&coordinator, position, &installed).await;
+            process.status.catching_up.set(false);
+        });
     }
 
     async fn catch_up(
         &self,
         coordinator: &Coordinator<SimPeers>,
         position: Position,
-        behind: PositionSet,
-    ) -> PositionSet {
-        let installed = self.status.installed.borrow().clone();
-        let Some(installed) = installed else { return behind };
-        match coordinator.catch_up(position, &installed).await {
+        installed: &Installed,
+    ) {
+        match coordinator.catch_up(position, installed).await {
             Ok((done, change)) => {
                 self.count(|totals| {
                     totals.catch_ups += 1;
                     totals.rebuilt += done.rebuilt;
                 });
-                self.note_change(Ok(change))
+                self.note_change(change);
             }
             Err(error) => {
                 self.status.last_error.set(Some(error));
                 self.count(|totals| totals.catch_ups_failed += 1);
-                self.status.forced.set(true);
                 self.env.sleep_us(RETRY_US).await;
-                behind
             }
         }
     }

@@ -59,7 +59,7 @@ impl EdgeNode for NodeView {
             commit: version::COMMIT.to_owned(),
             driver: self.driver.clone(),
             drives: report.drives.iter().map(drive_status).collect(),
-            objects_short_of_protection: 0,
+            objects_short_of_protection: report.objects_unreadable,
         };
         serde_json::to_string(&status).unwrap_or_default()
     }

@@ -1,0 +1,95 @@
+//! Which drives a change of view believes, and which it can do without (rules 2, 3, 8).
+//!
+//! Invariants: a drive that has less than another remembers of it is not believed, neither in what
+//! it holds nor in the views it knows, before it is rebuilt; an in-sync drive that is away leaves
+//! the view only if everything it may have acknowledged can be decided without it.
+
+use crate::message::{DriveRequest, Hello, Peers};
+use crate::view::{Coordinator, Hellos};
+use engine_format::{Commit, CommitData, View};
+use engine_types::{DriveId, Epoch, PositionSet};
+use futures_util::future::join_all;
+
+impl<P: Peers> Coordinator<P> {
+    /// The in-sync drives that answer and are still what the view knows them as.
+    pub(crate) fn sound(
+        &self,
+        hellos: &Hellos,
+        old: &View,
+        rolled_back: PositionSet,
+    ) -> PositionSet {
+        let is_same = |hello: &Hello| {
+            let member = old.members.get(usize::from(hello.identity.position.0));
+            member.is_none_or(|member| {
+                *member == hello.identity.drive || *member == DriveId::default()
+            })
+        };
+        hellos
+            .iter()
+            .filter(|&(position, hello)| {
+                old.in_sync.contains(*position)
+                    && is_same(hello)
+                    && !hello.identity.rebuilding
+                    && !rolled_back.contains(*position)
+            })
+            .map(|(position, _)| *position)
+            .collect()
+    }
+
+    /// Drives that recovered short of what another one recorded of them (rule 8). Only those that
+    /// have the newest view count as witnesses: one that was away since may remember what a drive
+    /// had before it rolled back and was caught up.
+    pub(crate) fn rolled_back(&self, hellos: &Hellos) -> PositionSet {
+        let knowing = || hellos.values().filter(|hello| !hello.identity.rebuilding);
+        let newest = knowing().map(|hello| hello.view.epoch).max().unwrap_or(Epoch(0));
+        let is_short = |hello: &Hello| {
+            knowing()
+                .filter(|other| other.view.epoch == newest)
+                .flat_map(|other| &other.peers)
+                .filter(|known| known.drive == hello.identity.drive)
+                .map(|known| (known.incarnation, known.batch_sequence))
+                .max()
+                .is_some_and(|(incarnation, batch)| {
+                    hello.durable.incarnation < incarnation || hello.durable.batch_sequence < batch
+                })
+        };
+        hellos.iter().filter(|&(_, hello)| is_short(hello)).map(|(position, _)| *position).collect()
+    }
+
+    /// Makes drives that rolled back say so themselves: later those who know may be away.
+    pub(crate) async fn distrust(&self, rolled_back: PositionSet) {
+        let calls =
+            rolled_back.iter().map(|position| self.peers.call(position, DriveRequest::Distrust));
+        // One that fails is not in the view either.
+        join_all(calls).await;
+    }
+
+    /// Whether the view can do without the in-sync drives that do not answer: had a write that is
+    /// not decided been acknowledged, the others would have enough of it.
+    pub(crate) fn can_spare_away(&self, hellos: &Hellos, old: &View, sound: PositionSet) -> bool {
+        let answering: PositionSet = hellos.keys().copied().collect();
+        let away = old.in_sync.minus(answering);
+        let unsettled = hellos
+            .iter()
+            .filter(|(position, _)| sound.contains(**position))
+            .flat_map(|(_, hello)| &hello.unsettled);
+        away.is_empty()
+            || unsettled
+                .filter(|commit| !commit.positions.and(away).is_empty())
+                .all(|commit| self.is_enough(commit, commit.positions.and(sound)))
+    }
+
+    /// Whether these positions can tell what a write holds, if each has what it must.
+    fn is_enough(&self, commit: &Commit, here: PositionSet) -> bool {
+        let metadata = commit.order.first(self.config.quorums.metadata);
+        let has_data = match commit.data {
+            CommitData::None => true,
+            CommitData::Payload => !here.and(commit.holders).is_empty(),
+            CommitData::Fragments(_, geometry, _) => {
+                let fragments = here.and(commit.order.first(geometry.width()));
+                fragments.len() >= usize::from(geometry.data)
+            }
+        };
+        has_data && !here.and(metadata).is_empty()
+    }
+}
