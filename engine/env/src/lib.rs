@@ -11,11 +11,13 @@
 mod arena;
 mod buffer;
 mod drive;
+mod rule;
 pub mod sync;
 
 pub use arena::{Arena, ArenaScope, ArenaStatistics};
 pub use buffer::{BLOCK_BYTES, DmaBuf};
 pub use drive::{Drive, DriveGeometry, IoError, WriteFlushError};
+pub use rule::{BrokenRules, Rule};
 
 use std::future::Future;
 
@@ -44,6 +46,11 @@ pub trait Env: Clone + 'static {
     /// A named rare branch: always false outside the simulator, which may say true to make
     /// rare things happen often.
     fn rare(&self, _name: &'static str) -> bool {
+        false
+    }
+
+    /// Whether this world is a must-fail twin without a rule: always false outside the simulator.
+    fn breaks(&self, _rule: Rule) -> bool {
         false
     }
 }

@@ -13,6 +13,7 @@ mod remove;
 use crate::error::SetError;
 use crate::message::{DriveReply, DriveRequest, Installed, Peers, Prepare};
 use crate::view::{Change, Coordinator};
+use engine_env::Rule;
 use engine_format::{Commit, Entry, Keyspace};
 use engine_store::{DriveError, ScanPage};
 use engine_types::{DataId, ErrorClass, Position, PositionSet, Sequence};
@@ -86,7 +87,9 @@ impl<P: Peers> Coordinator<P> {
 impl<P: Peers> Way<'_, P> {
     async fn go(&mut self) -> Result<Change, SetError> {
         self.begin().await?;
-        self.remove_absent().await?;
+        if !self.peers().breaks(Rule::AbsenceWins) {
+            self.remove_absent().await?;
+        }
         self.compare_all().await?;
         self.find_extra().await?;
         // What is written while it catches up is compared again, round by round, so that little
@@ -105,7 +108,7 @@ impl<P: Peers> Way<'_, P> {
         let reply = self.ask(self.position, DriveRequest::Fence).await?;
         let DriveReply::Hello(hello) = reply else { return Err(SetError::Unavailable) };
         let pending: Vec<Sequence> = hello.unsettled.iter().map(|commit| commit.sequence).collect();
-        if !pending.is_empty() {
+        if !pending.is_empty() && !self.peers().breaks(Rule::CatchUpPending) {
             self.ask(self.position, DriveRequest::Abort(pending)).await?;
         }
         let _turn = self.coordinator.turn.take(1).await;

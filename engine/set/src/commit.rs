@@ -9,13 +9,13 @@ use crate::error::SetError;
 use crate::member::{Inner, Member};
 use crate::message::{Dirty, DriveReply, DriveRequest, Installed, Peers, Prepare};
 use bytes::Bytes;
-use engine_env::Env;
 use engine_env::sync::KeyGuard;
+use engine_env::{Env, Rule};
 use engine_format::{
     Commit, CommitData, IndexKey, Keyspace, Mutation, ObjectRecord, Order, PartTable, Storage,
 };
 use engine_store::DriveError;
-use engine_types::{BucketId, DataId, Key, PositionSet, Sequence};
+use engine_types::{BucketId, DataId, Epoch, Key, PositionSet, Sequence};
 use futures_util::future::join_all;
 use std::rc::Rc;
 
@@ -95,7 +95,8 @@ impl<E: Env, P: Peers> Inner<E, P> {
             // Nobody who answers holds metadata of the key.
             return Err(SetError::Unavailable);
         }
-        if view.undecided.iter().any(|undecided| undecided == suffix) {
+        let refuses = !self.env.breaks(Rule::UndecidedRefused);
+        if refuses && view.undecided.iter().any(|undecided| undecided == suffix) {
             return Err(SetError::Unavailable);
         }
         Ok(view)
@@ -109,7 +110,8 @@ impl<E: Env, P: Peers> Inner<E, P> {
     /// P + 1 in-sync metadata positions, in order: who holds a payload (rule 6).
     pub(crate) fn holders(&self, order: &Order, view: &Installed) -> PositionSet {
         let metadata = self.metadata_positions(order, view);
-        let wanted = usize::from(self.config.geometry.parity) + 1;
+        let few = self.env.breaks(Rule::InlineHolders);
+        let wanted = if few { 1 } else { usize::from(self.config.geometry.parity) + 1 };
         order.iter().filter(|position| metadata.contains(*position)).take(wanted).collect()
     }
 
@@ -264,7 +266,7 @@ impl<E: Env, P: Peers> Inner<E, P> {
                 self.peers.call(position, DriveRequest::Prepare(Box::new(prepare)))
             })
             .collect();
-        let outcomes = join_all(calls).await;
+        let outcomes = join_all(self.waited_for(positions, calls)).await;
         if self.view().view.epoch != view.view.epoch || !self.view().serving {
             // The next view has decided this write, or will.
             return Err(SetError::Unavailable);
@@ -282,9 +284,23 @@ impl<E: Env, P: Peers> Inner<E, P> {
         Ok(sequence)
     }
 
+    /// All calls; in the twin that answers too early only the one to the owner's own drive.
+    fn waited_for<T>(&self, positions: PositionSet, mut calls: Vec<T>) -> Vec<T> {
+        if self.env.breaks(Rule::AnswerSettled) {
+            let own = positions.iter().position(|position| position == self.position);
+            calls.swap(0, own.unwrap_or_default());
+            calls.truncate(1);
+        }
+        calls
+    }
+
     fn next_sequence(&self, view: &Installed) -> Sequence {
         let mut owner = self.owner.borrow_mut();
         owner.counter += 1;
+        if self.env.breaks(Rule::SequenceEpoch) {
+            owner.counter = owner.counter.max(self.env.now_us());
+            return Sequence { epoch: Epoch(1), owner: self.position, counter: owner.counter };
+        }
         Sequence { epoch: view.view.epoch, owner: self.position, counter: owner.counter }
     }
 
@@ -302,8 +318,9 @@ impl<E: Env, P: Peers> Inner<E, P> {
     pub(crate) fn next_data_id(&self, view: &Installed) -> DataId {
         let mut owner = self.owner.borrow_mut();
         owner.data_counter += 1;
-        let id =
-            Sequence { epoch: view.view.epoch, owner: self.position, counter: owner.data_counter };
+        let fresh = !self.env.breaks(Rule::DataIdsFresh);
+        let epoch = if fresh { view.view.epoch } else { Epoch(1) };
+        let id = Sequence { epoch, owner: self.position, counter: owner.data_counter };
         DataId(id.to_sortable_bytes())
     }
 }

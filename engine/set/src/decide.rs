@@ -9,7 +9,7 @@ use crate::error::SetError;
 use crate::message::{DriveReply, DriveRequest, Peers, Prepare};
 use crate::view::{Coordinator, Hellos};
 use bytes::Bytes;
-use engine_env::DmaBuf;
+use engine_env::{DmaBuf, Rule};
 use engine_format::{Commit, CommitData, IndexKey, Keyspace, Mark, View};
 use engine_store::FragmentPlan;
 use engine_types::{DataId, FragmentIndex, Geometry, Position, PositionSet, Sequence};
@@ -89,7 +89,7 @@ impl<'a, P: Peers> Decisions<'a, P> {
         let mut through = marks.clone();
         for (sequence, write) in &writes {
             let settled = marks.get(&sequence.owner).is_some_and(|mark| mark >= sequence);
-            if !settled && is_whole_view {
+            if !settled && (is_whole_view || self.breaks(Rule::UndecidedWaits)) {
                 open.push(write);
                 self.decide(*sequence, write).await?;
             } else if !settled {
@@ -114,10 +114,16 @@ impl<'a, P: Peers> Decisions<'a, P> {
         if marks.is_empty() {
             return Ok(());
         }
-        let calls = self
-            .active
-            .iter()
-            .map(|position| self.peers().call(position, DriveRequest::Mark(marks.clone())));
+        self.everywhere(|| DriveRequest::Mark(marks.clone())).await
+    }
+
+    /// Sends something to every active drive and waits until it is durable there.
+    async fn everywhere(&self, request: impl Fn() -> DriveRequest) -> Result<(), SetError> {
+        let calls = self.active.iter().map(|position| self.peers().call(position, request()));
+        if self.breaks(Rule::DecisionDurable) {
+            calls.for_each(drop);
+            return Ok(());
+        }
         for outcome in join_all(calls).await {
             outcome?;
         }
@@ -126,6 +132,10 @@ impl<'a, P: Peers> Decisions<'a, P> {
 
     fn peers(&self) -> &P {
         &self.coordinator.peers
+    }
+
+    fn breaks(&self, rule: Rule) -> bool {
+        self.peers().breaks(rule)
     }
 
     async fn decide(&mut self, sequence: Sequence, write: &Unsettled) -> Result<(), SetError> {
@@ -140,17 +150,26 @@ impl<'a, P: Peers> Decisions<'a, P> {
         let involved = asked.or(belongs.and(self.active));
         let have: PositionSet = write.copies.keys().copied().collect();
         let lacking = involved.minus(have);
+        let quorum = self.coordinator.config.quorums.metadata_write;
+        if have.len() < quorum && self.breaks(Rule::DecideAny) {
+            return self.abort(sequence).await;
+        }
         let judged = self.judge(commit, write).await?;
         let unfit = lacking.or(judged.damaged).or(judged.unknown);
         if judged.whole {
-            for position in unfit.iter() {
+            let behind = if self.breaks(Rule::RollForward) { PositionSet::EMPTY } else { unfit };
+            for position in behind.iter() {
                 self.roll_forward(commit, write, position).await?;
             }
             self.rolled_forward += u64::from(!unfit.is_empty());
             return Ok(());
         }
+        if self.breaks(Rule::DecideReadable) {
+            return Ok(());
+        }
         let never_there = !lacking.and(asked).is_empty() || !judged.damaged.is_empty();
-        if never_there && judged.unknown.is_empty() {
+        let may_abort = never_there && judged.unknown.is_empty();
+        if may_abort || self.breaks(Rule::UndecidedWaits) {
             return self.abort(sequence).await;
         }
         self.hold_back(write);
@@ -171,13 +190,7 @@ impl<'a, P: Peers> Decisions<'a, P> {
     }
 
     async fn abort(&mut self, sequence: Sequence) -> Result<(), SetError> {
-        let calls = self
-            .active
-            .iter()
-            .map(|position| self.peers().call(position, DriveRequest::Abort(vec![sequence])));
-        for outcome in join_all(calls).await {
-            outcome?;
-        }
+        self.everywhere(|| DriveRequest::Abort(vec![sequence])).await?;
         self.aborted += 1;
         Ok(())
     }

@@ -4,7 +4,7 @@
 //! Invariants: requests of one sender to one drive are served in the order sent; everything that
 //! changes a drive carries the epoch under which it was sent, and a drive refuses other epochs.
 
-use engine_env::DmaBuf;
+use engine_env::{DmaBuf, Rule};
 use engine_format::{Commit, Entry, FragmentRecord, Keyspace, Mark, Order, PeerKnown, View};
 use engine_store::{DriveError, DriveIdentity, FragmentPlan, ScanPage};
 use engine_types::{DataId, Epoch, FragmentIndex, Position, PositionSet, Sequence};
@@ -163,4 +163,9 @@ pub trait Peers: Clone + 'static {
         position: Position,
         request: DriveRequest,
     ) -> impl Future<Output = DriveOutcome> + 'static + use<Self>;
+
+    /// Whether the set is a must-fail twin without a rule: always false outside the simulator.
+    fn breaks(&self, _rule: Rule) -> bool {
+        false
+    }
 }

@@ -6,6 +6,7 @@
 
 use crate::message::{DriveRequest, Hello, Peers};
 use crate::view::{Coordinator, Hellos};
+use engine_env::Rule;
 use engine_format::{Commit, CommitData, View};
 use engine_types::{DriveId, Epoch, PositionSet};
 use futures_util::future::join_all;
@@ -18,6 +19,7 @@ impl<P: Peers> Coordinator<P> {
         old: &View,
         rolled_back: PositionSet,
     ) -> PositionSet {
+        let breaks = |rule| self.peers.breaks(rule);
         let is_same = |hello: &Hello| {
             let member = old.members.get(usize::from(hello.identity.position.0));
             member.is_none_or(|member| {
@@ -27,9 +29,9 @@ impl<P: Peers> Coordinator<P> {
         hellos
             .iter()
             .filter(|&(position, hello)| {
-                old.in_sync.contains(*position)
-                    && is_same(hello)
-                    && !hello.identity.rebuilding
+                let is_filled = is_same(hello) && !hello.identity.rebuilding;
+                (old.in_sync.contains(*position) || breaks(Rule::OutsideView))
+                    && (is_filled || breaks(Rule::EmptyDriveWaits))
                     && !rolled_back.contains(*position)
             })
             .map(|(position, _)| *position)
@@ -40,6 +42,9 @@ impl<P: Peers> Coordinator<P> {
     /// have the newest view count as witnesses: one that was away since may remember what a drive
     /// had before it rolled back and was caught up.
     pub(crate) fn rolled_back(&self, hellos: &Hellos) -> PositionSet {
+        if self.peers.breaks(Rule::PeerKnowledge) {
+            return PositionSet::EMPTY;
+        }
         let knowing = || hellos.values().filter(|hello| !hello.identity.rebuilding);
         let newest = knowing().map(|hello| hello.view.epoch).max().unwrap_or(Epoch(0));
         let is_short = |hello: &Hello| {

@@ -10,7 +10,7 @@ use crate::member::{Inner, Member};
 use crate::message::Peers;
 use crate::put::{check_condition, release_old};
 use bytes::Bytes;
-use engine_env::Env;
+use engine_env::{Env, Rule};
 use engine_format::{
     CommitData, Etag, IndexKey, Keyspace, Mutation, ObjectRecord, Order, PartEntry, PartRecord,
     PartTable, Storage, TAG_COMPLETED_UPLOAD, UploadRecord,
@@ -219,7 +219,9 @@ impl<E: Env, P: Peers> Member<E, P> {
         let old = inner.current(&held.order, &held.suffix).await?;
         let record = inner.upload_record(&held.order, bucket, key, completion.upload).await;
         let record = match record {
-            Err(SetError::NoSuchUpload) => return repeated(old, &completion),
+            Err(SetError::NoSuchUpload) if !inner.env.breaks(Rule::CompletionRepeats) => {
+                return repeated(old, &completion);
+            }
             other => other?,
         };
         check_condition(&completion.condition, old.as_ref().map(|(record, _)| record))?;
@@ -227,13 +229,21 @@ impl<E: Env, P: Peers> Member<E, P> {
         let (parts, _) = inner.part_records(&held.order, completion.upload, 0, max).await?;
         let (table, unused) = choose_parts(&parts, &completion.parts)?;
         let mut change = Change::of(inner.delete_upload(bucket, key, completion.upload, &parts));
+        if inner.env.breaks(Rule::CompletionRetires) {
+            change.mutations.clear();
+        }
         release_old(inner, &held, old, &mut change)?;
-        change.releases.extend(unused);
+        if !inner.env.breaks(Rule::UnusedPartsFreed) {
+            change.releases.extend(unused);
+        }
         if !change.releases.is_empty() {
             change.release_positions = held.order.first(inner.config.geometry.width());
         }
         // The part table lies on every metadata position (rule 16).
         change.holders = inner.metadata_positions(&held.order, &held.view);
+        if inner.env.breaks(Rule::PartTableEverywhere) {
+            change.holders = [inner.position].into_iter().collect();
+        }
         change.payload = Bytes::from(table.encode());
         change.data = CommitData::Payload;
         inner.promise_payload(change.holders, change.payload.len() as u64).await?;

@@ -11,6 +11,7 @@ use crate::SetConfig;
 use crate::decide::Decisions;
 use crate::error::SetError;
 use crate::message::{DriveReply, DriveRequest, Hello, Installed, Peers};
+use engine_env::Rule;
 use engine_env::sync::Gate;
 use engine_format::View;
 use engine_types::{DriveId, Epoch, Position, PositionSet};
@@ -134,30 +135,32 @@ impl<P: Peers> Coordinator<P> {
         let is_knowing = |(position, hello): &(&Position, &Hello)| {
             !hello.identity.rebuilding && !rolled_back.contains(**position)
         };
-        if hellos.iter().filter(is_knowing).count() < quorums.view_read {
+        let few_do = self.peers.breaks(Rule::ViewQuorum);
+        if hellos.iter().filter(is_knowing).count() < quorums.view_read && !few_do {
             return Err(SetError::Unavailable);
         }
         let old = self.newest_view(&hellos)?;
         let answering: PositionSet = hellos.keys().copied().collect();
         let sound = self.sound(&hellos, &old, rolled_back);
-        if hellos.len() < quorums.view_majority {
+        if hellos.len() < quorums.view_majority && !few_do {
             return self.read_only(&hellos, old, sound, standstill).await;
         }
         let reachable = sound.or(admit.and(answering));
-        let may_shrink =
-            self.config.floor_holds(reachable) && self.can_spare_away(&hellos, &old, sound);
+        let may_shrink = self.floor_holds(reachable) && self.can_spare_away(&hellos, &old, sound);
         // Otherwise drives that do not answer stay in the view: reads only.
         let in_sync = if may_shrink { reachable } else { old.in_sync.or(reachable) };
         let epoch = self.promise(&hellos).await?;
         let view = View { epoch, in_sync, members: self.members(&hellos, &old, reachable) };
-        self.write_view(&hellos, &view).await?;
+        if in_sync == self.config.all() || !self.peers.breaks(Rule::ViewBeforeSkip) {
+            self.write_view(&hellos, &view).await?;
+        }
         let mut decisions = Decisions::new(self, &view, reachable, admit);
         decisions.run(&hellos).await?;
         let (rolled_forward, aborted) = (decisions.rolled_forward, decisions.aborted);
         let undecided = decisions.undecided;
         let installed = Installed {
             number: self.next_number(),
-            active: reachable,
+            active: self.owners(in_sync, reachable),
             serving: !standstill && !reachable.is_empty(),
             writable: !standstill && may_shrink && undecided.is_empty(),
             reads_only: !may_shrink,
@@ -169,6 +172,15 @@ impl<P: Peers> Coordinator<P> {
         self.put_in_force(&installed, answering).await;
         let behind = answering.minus(reachable);
         Ok(Change { installed, behind, rolled_forward, aborted })
+    }
+
+    fn floor_holds(&self, in_sync: PositionSet) -> bool {
+        self.config.floor_holds(in_sync) || self.peers.breaks(Rule::Floor)
+    }
+
+    /// Who owns keys: in-sync positions that answer; in the twin of rule 3 those that do not, too.
+    fn owners(&self, in_sync: PositionSet, reachable: PositionSet) -> PositionSet {
+        if self.peers.breaks(Rule::OwnerReachable) { in_sync } else { reachable }
     }
 
     /// Too few drives answer for a view of their own. Every view in force was written on one of
@@ -188,7 +200,7 @@ impl<P: Peers> Coordinator<P> {
         let undecided = decisions.undecided;
         let installed = Installed {
             number: self.next_number(),
-            active,
+            active: self.owners(view.in_sync, active),
             serving: !standstill,
             writable: false,
             reads_only: true,
@@ -266,7 +278,9 @@ impl<P: Peers> Coordinator<P> {
     fn majority(&self, outcomes: Vec<crate::DriveOutcome>) -> Result<(), SetError> {
         let taken =
             outcomes.iter().filter(|outcome| matches!(outcome, Ok(DriveReply::Was(true)))).count();
-        if taken >= self.config.quorums.view_majority { Ok(()) } else { Err(SetError::Unavailable) }
+        let one = self.peers.breaks(Rule::ViewQuorum);
+        let wanted = if one { 1 } else { self.config.quorums.view_majority };
+        if taken >= wanted { Ok(()) } else { Err(SetError::Unavailable) }
     }
 
     /// Tells every drive what the others have made durable (rule 8).

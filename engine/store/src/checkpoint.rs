@@ -12,7 +12,7 @@ use crate::runs::{Run, RunWriter, take_run_segment};
 use crate::space::Space;
 use crate::state::{Memtable, State, is_replicated, log_share};
 use crate::store::{Shared, Store};
-use engine_env::{DmaBuf, Drive, Env};
+use engine_env::{BrokenRules, DmaBuf, Drive, Env, Rule};
 use engine_format::{Checkpoint, Entry, LogPosition, RunEntry};
 use engine_index::{BlockQueue, Merge, Merged, Tombstones};
 use engine_types::SegmentId;
@@ -90,6 +90,7 @@ impl<E: Env> Shared<E> {
         let mut log = self.log.borrow_mut();
         let bytes_since_checkpoint = std::mem::take(&mut log.bytes_since_checkpoint);
         let space = self.space.borrow();
+        let keeps_pending = !self.env.breaks(Rule::PendingKept);
         let checkpoint = Checkpoint {
             marks: state.marks.values().copied().collect(),
             view: state.view.clone(),
@@ -98,6 +99,7 @@ impl<E: Env> Shared<E> {
             pending: state
                 .pending
                 .values()
+                .filter(|_| keeps_pending)
                 .map(|pending| ((*pending.commit).clone(), pending.payload))
                 .collect(),
             runs: Vec::new(),
@@ -232,6 +234,7 @@ impl<E: Env> Shared<E> {
         dead: &mut Dead,
     ) -> Result<(), DriveError> {
         let tombstones = if is_last { Tombstones::Drop } else { Tombstones::Keep };
+        let hides_nothing = is_last || self.env.breaks(Rule::TombstonesKept);
         let mut next: Vec<u32> = vec![0; group.len()];
         let queues = group.iter().map(|_| BlockQueue::new()).collect();
         let mut merge = Merge::new(queues, tombstones);
@@ -239,7 +242,7 @@ impl<E: Env> Shared<E> {
             let starved = match merge.step(&mut |key, value| note_dead(dead, key, value)) {
                 Merged::End => return Ok(()),
                 Merged::Starved(index) => index,
-                Merged::Entry(_, Some(value)) if is_last && is_tombstone(value) => continue,
+                Merged::Entry(_, Some(value)) if hides_nothing && is_tombstone(value) => continue,
                 Merged::Entry(key, value) => {
                     writer.push(self, key, value).await?;
                     continue;
@@ -290,7 +293,7 @@ impl<E: Env> Shared<E> {
         superblock.checkpoint = segment;
         superblock.checkpoint_bytes = bytes.len() as u64;
         superblock.checkpoint_sum = sum;
-        write_superblock(&self.drive, &superblock).await?;
+        write_superblock(&self.drive, &superblock, BrokenRules::of(&self.env)).await?;
         // What is not durable is not believed.
         *self.superblock.borrow_mut() = superblock;
         Ok(segment)

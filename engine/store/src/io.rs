@@ -6,7 +6,7 @@
 use crate::error::DriveError;
 use crate::space::{NoSpace, Space};
 use crate::store::Shared;
-use engine_env::{DmaBuf, Drive, Env, IoError, WriteFlushError};
+use engine_env::{DmaBuf, Drive, Env, IoError, Rule, WriteFlushError};
 use futures_util::future::{join_all, try_join_all};
 use std::cell::Cell;
 use std::future::Future;
@@ -123,6 +123,9 @@ impl<E: Env> Shared<E> {
             Err(_) => {}
         }
         drop(space);
+        if result == Err(IoError::NoSpace) && self.env.breaks(Rule::HostFull) {
+            self.fail(IoError::NoSpace.into());
+        }
         Ok(result?)
     }
 

@@ -12,7 +12,7 @@ mod seal;
 
 use crate::error::DriveError;
 use crate::store::Shared;
-use engine_env::{BLOCK_BYTES, DmaBuf, Env, IoError, WriteFlushError};
+use engine_env::{BLOCK_BYTES, DmaBuf, Env, IoError, Rule, WriteFlushError};
 use engine_format::{
     BatchHeader, LogLink, LogPosition, PayloadLocation, Record, SegmentHeader, Successor, Writer,
     payload_sum,
@@ -425,6 +425,12 @@ impl<E: Env> Shared<E> {
         if let Some(batch) = self.log.borrow_mut().in_flight.get_mut(&sequence) {
             batch.outcome = Some(outcome);
         }
+        if outcome.is_ok() && self.env.breaks(Rule::BatchOrder) {
+            let batch = self.log.borrow_mut().in_flight.remove(&sequence);
+            if let Some(batch) = batch {
+                self.apply_batch(batch);
+            }
+        }
         loop {
             let batch = {
                 let mut log = self.log.borrow_mut();
@@ -453,6 +459,11 @@ impl<E: Env> Shared<E> {
             let mut space = self.space.borrow_mut();
             for (record, location, _) in &batch.records {
                 state.apply(&mut space, record, *location);
+                if let Record::Commit(commit) = record
+                    && self.env.breaks(Rule::ServeSettled)
+                {
+                    state.settle_in_memory(commit.sequence);
+                }
             }
             let mut log = self.log.borrow_mut();
             log.applied = batch.end;

@@ -14,7 +14,7 @@ use crate::runs::Runs;
 use crate::space::Space;
 use crate::state::{Pending, State};
 use crate::store::{Parts, Store};
-use engine_env::{DmaBuf, Drive, Env};
+use engine_env::{BrokenRules, DmaBuf, Drive, Env, Rule};
 use engine_format::{
     Checkpoint, DriveState, FormatError, LogLink, LogPosition, SUPERBLOCK_BYTES, SegmentHeader,
     Successor, Superblock,
@@ -121,7 +121,7 @@ impl<E: Env> Store<E> {
             checkpoint_bytes: 0,
             checkpoint_sum: 0,
         };
-        write_superblock(drive, &superblock).await
+        write_superblock(drive, &superblock, BrokenRules::NONE).await
     }
 
     /// Reads the superblock: the newest generation with two valid copies.
@@ -174,12 +174,16 @@ impl<E: Env> Store<E> {
         segment_bytes: u64,
         config: StoreConfig,
     ) -> Result<(Self, Recovery), DriveError> {
+        let broken = BrokenRules::of(&env);
         drive.flush().await?;
         let mut superblock = Self::read_superblock(&drive, segment_bytes).await?;
-        repair_copies(&drive, &superblock).await?;
+        if !broken.contains(Rule::SuperblockRepair) {
+            repair_copies(&drive, &superblock).await?;
+        }
         let prepared = u32::try_from(drive.prepared_bytes() / segment_bytes).unwrap_or(u32::MAX);
         let mut space = Space::new(segment_bytes, superblock.segment_count, prepared);
-        let mut state = State::new(superblock.position);
+        space.set_keeps_reserve(!broken.contains(Rule::Reserve));
+        let mut state = State::new(superblock.position, broken);
         let mut runs = Runs::new(config.block_cache_bytes);
         if superblock.checkpoint.0 != 0 {
             let checkpoint = read_checkpoint(&drive, &superblock).await?;
@@ -187,11 +191,12 @@ impl<E: Env> Store<E> {
             space.set_run(superblock.checkpoint);
             runs.checkpoint_segment = Some(superblock.checkpoint);
         }
-        let replay = Replay { drive: &drive, superblock: &superblock, segment_bytes };
+        let replay = Replay { drive: &drive, superblock: &superblock, segment_bytes, broken };
         let replayed = replay.run(&mut state, &mut space).await?;
+        state.replays = false;
         let recovery = replayed.recovery;
         free_dead_log(&state, &mut space, &superblock.log_start);
-        let mut log = go_on(&drive, &mut superblock, &mut space, &replayed).await?;
+        let mut log = go_on(&drive, &mut superblock, &mut space, &replayed, broken).await?;
         log.bytes_since_checkpoint = replayed.log_bytes;
         let parts = Parts { env, drive, config, superblock, state, space, log, runs };
         Ok((Self::assemble(parts), recovery))
@@ -202,16 +207,20 @@ impl<E: Env> Store<E> {
 pub(crate) async fn write_superblock<D: Drive>(
     drive: &D,
     superblock: &Superblock,
+    broken: BrokenRules,
 ) -> Result<(), DriveError> {
     let bytes = superblock.encode();
     let [first, second, third, fourth] = Superblock::copy_offsets(superblock.segment_bytes);
-    for pair in [[first, second], [third, fourth]] {
-        for offset in pair {
-            drive.write(offset, DmaBuf::copy_of(&bytes)).await?;
-        }
+    for offset in [first, second] {
+        drive.write(offset, DmaBuf::copy_of(&bytes)).await?;
+    }
+    if !broken.contains(Rule::SuperblockPairs) {
         drive.flush().await?;
     }
-    Ok(())
+    for offset in [third, fourth] {
+        drive.write(offset, DmaBuf::copy_of(&bytes)).await?;
+    }
+    Ok(drive.flush().await?)
 }
 
 /// Makes all four copies equal before any is replaced: a crash may have left only two whole ones,
@@ -294,6 +303,7 @@ async fn go_on<D: Drive>(
     superblock: &mut Superblock,
     space: &mut Space,
     replayed: &Replayed,
+    broken: BrokenRules,
 ) -> Result<Log, DriveError> {
     let end = replayed.end;
     let incarnation = superblock.incarnation + 1;
@@ -317,7 +327,7 @@ async fn go_on<D: Drive>(
     superblock.incarnation = incarnation;
     superblock.generation += 1;
     superblock.log_tail = fresh;
-    write_superblock(drive, superblock).await?;
+    write_superblock(drive, superblock, broken).await?;
     // The chain leads past them now.
     for segment in &replayed.empty {
         space.free_segment(*segment);

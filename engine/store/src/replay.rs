@@ -11,7 +11,7 @@ use crate::log::locate;
 use crate::recover::Recovery;
 use crate::space::Space;
 use crate::state::State;
-use engine_env::{BLOCK_BYTES, DmaBuf, Drive};
+use engine_env::{BLOCK_BYTES, BrokenRules, DmaBuf, Drive, Rule};
 use engine_format::{
     BatchHeader, FormatError, LogLink, LogPosition, Record, SegmentHeader, Successor, Superblock,
 };
@@ -39,6 +39,7 @@ pub(crate) struct Replay<'a, D: Drive> {
     pub drive: &'a D,
     pub superblock: &'a Superblock,
     pub segment_bytes: u64,
+    pub broken: BrokenRules,
 }
 
 impl<D: Drive> Replay<'_, D> {
@@ -67,7 +68,7 @@ impl<D: Drive> Replay<'_, D> {
             }
             let at = self.replay_segment(position, step.cut, state, space, &mut recovery).await?;
             log_bytes += at.offset_bytes - position.offset_bytes;
-            if step.cut.is_none() {
+            if step.cut.is_none() && !self.broken.contains(Rule::Successors) {
                 match self.successor_of(&at).await? {
                     Some(next) => steps.push(Step { position: next, cut: None }),
                     None => self.check_rot(&at).await?,

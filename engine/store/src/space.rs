@@ -64,6 +64,7 @@ pub(crate) struct Space {
     /// Entries were written that may shadow others in the runs, which are counted live until the
     /// next merge of all runs.
     pub unmerged: bool,
+    keeps_reserve: bool,
 }
 
 /// The space of a reservation: whether it is appended, and where it lies.
@@ -100,7 +101,13 @@ impl Space {
             in_use: false,
             starving: false,
             unmerged: true,
+            keeps_reserve: true,
         }
+    }
+
+    /// Whether data leaves the reserve alone; it does but in the twin of rule 19.
+    pub(crate) fn set_keeps_reserve(&mut self, keeps_reserve: bool) {
+        self.keeps_reserve = keeps_reserve;
     }
 
     pub(crate) fn segment_count(&self) -> u32 {
@@ -114,6 +121,9 @@ impl Space {
     /// Whole segments kept back: 5 %, at least what the log keeps and what a merge of all runs
     /// and a checkpoint take beside the old ones.
     pub(crate) fn reserve(&self) -> u32 {
+        if !self.keeps_reserve {
+            return 0;
+        }
         let keeps = u32::try_from(LOG_KEEPS + INDEX_KEEPS).unwrap_or(u32::MAX);
         (self.segment_count() / 20).max(keeps + self.run_segments)
     }

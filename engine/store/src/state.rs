@@ -9,6 +9,7 @@
 
 use crate::log::MOVE_BYTES;
 use crate::space::Space;
+use engine_env::{BrokenRules, Rule};
 use engine_format::{
     Commit, Entry, IndexKey, Keyspace, Move, PayloadLocation, PeerKnown, Record, Relocate, View,
 };
@@ -69,10 +70,14 @@ pub(crate) struct State {
     pub peers: BTreeMap<Position, PeerKnown>,
     /// Data ids whose release is in the index and not yet carried out; a hint for housekeeping.
     pub releases_waiting: usize,
+    /// What is applied was logged by an earlier opening.
+    pub replays: bool,
+    broken: BrokenRules,
 }
 
 impl State {
-    pub(crate) fn new(position: Position) -> Self {
+    /// The state before the log is replayed.
+    pub(crate) fn new(position: Position, broken: BrokenRules) -> Self {
         Self {
             position,
             memtable: Memtable::new(),
@@ -85,6 +90,8 @@ impl State {
             promised: Epoch(0),
             peers: BTreeMap::new(),
             releases_waiting: 0,
+            replays: true,
+            broken,
         }
     }
 
@@ -147,8 +154,11 @@ impl State {
         }
         let through = self.marks.get(&commit.sequence.owner).copied().unwrap_or(Sequence::ZERO);
         if commit.sequence > through {
-            for fragment in &commit.adopts {
+            for fragment in commit.adopts.iter().filter(|_| self.knows_fragments()) {
                 space.hold(fragment);
+            }
+            if self.broken.contains(Rule::KeepPredecessor) {
+                self.put_releases(space, &commit);
             }
             self.pending.insert(commit.sequence, Pending { commit, payload, settled: false });
         } else {
@@ -180,7 +190,8 @@ impl State {
         let is_other = |old: &Entry| {
             old.sequence != moved.sequence || old.value.as_ref() != Some(&moved.value)
         };
-        if self.memtable.get(&moved.key).is_some_and(is_other) {
+        let compares = !self.broken.contains(Rule::MovesCompare);
+        if compares && self.memtable.get(&moved.key).is_some_and(is_other) {
             return;
         }
         let entry = Entry { sequence: moved.sequence, payload, value: Some(moved.value.clone()) };
@@ -231,15 +242,26 @@ impl State {
             self.put(space, key, Entry { sequence: commit.sequence, payload, value });
         }
         for fragment in &commit.adopts {
-            space.settle(fragment);
+            if self.knows_fragments() {
+                space.settle(fragment);
+            }
             let key = IndexKey::local(Keyspace::Fragments, fragment.data);
             self.put_local(space, key, commit.sequence, Some(fragment.to_value()));
         }
+        self.put_releases(space, commit);
+    }
+
+    fn put_releases(&mut self, space: &mut Space, commit: &Commit) {
         for data in &commit.releases {
             let key = IndexKey::local(Keyspace::Releases, *data);
             self.put_local(space, key, commit.sequence, Some(Vec::new()));
             self.releases_waiting += 1;
         }
+    }
+
+    /// Whether records say what space is in use (rule 10).
+    fn knows_fragments(&self) -> bool {
+        !(self.replays && self.broken.contains(Rule::FragmentRecords))
     }
 
     /// The index keys a commit changes here.

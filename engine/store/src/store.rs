@@ -11,8 +11,8 @@ use crate::log::{Log, Reply, record_bytes};
 use crate::runs::Runs;
 use crate::space::Space;
 use crate::state::State;
-use engine_env::Env;
 use engine_env::sync::Gate;
+use engine_env::{BrokenRules, Env, Rule};
 use engine_format::{Commit, DriveState, Mark, PeerKnown, Record, Superblock, View};
 use engine_types::{DataId, DeploymentId, DriveId, Epoch, Position, SegmentId, Sequence, SetId};
 use futures_channel::oneshot;
@@ -208,7 +208,9 @@ impl<E: Env> Store<E> {
         shared.space.borrow_mut().return_log_promise(commit.payload.len() as u64);
         let adopted: Vec<DataId> = commit.adopts.iter().map(|fragment| fragment.data).collect();
         let sound = commit.check();
-        let flush_first = commit.settled && commit.adopts.iter().any(|fragment| fragment.append);
+        let flush_first = commit.settled
+            && commit.adopts.iter().any(|fragment| fragment.append)
+            && !shared.env.breaks(Rule::DataFlushed);
         let record = Record::Commit(Box::new(commit));
         let refused: Option<DriveError> = match sound {
             Err(error) => Some(error.into()),
@@ -260,6 +262,9 @@ impl<E: Env> Store<E> {
     /// `Ok(false)` where a higher one stands.
     pub async fn promise(&self, epoch: Epoch) -> Result<bool, DriveError> {
         let shared = &self.shared;
+        if shared.env.breaks(Rule::PromiseFirst) {
+            return Ok(true);
+        }
         if self.promised().max(shared.promise_queued.get()) >= epoch {
             return Ok(false);
         }
@@ -312,7 +317,9 @@ impl<E: Env> Store<E> {
         }
         superblock.state = state;
         superblock.generation += 1;
-        if let Err(error) = crate::recover::write_superblock(&shared.drive, &superblock).await {
+        let broken = BrokenRules::of(&shared.env);
+        let written = crate::recover::write_superblock(&shared.drive, &superblock, broken).await;
+        if let Err(error) = written {
             shared.fail(error);
             return Err(error);
         }
@@ -390,6 +397,9 @@ impl<E: Env> Store<E> {
     pub async fn promise_payload(&self, bytes: u64) -> Result<(), DriveError> {
         if let Some(error) = self.failed() {
             return Err(error);
+        }
+        if self.shared.env.breaks(Rule::PromiseSpace) {
+            return Ok(());
         }
         let abandoned = self.shared.fragments.borrow().abandoned;
         self.shared.with_room(|space| space.promise_log(bytes)).await?;

@@ -6,16 +6,20 @@
 //! fail and leave anything of their bytes (a bad place); bytes may flip (rot); a flush may lie
 //! (then the drive counts as rolled back, rule 8); the host may have no space to grow the drive.
 //! A flush that was answered keeps what completed before it, unless the drive lies.
+//!
+//! Rules that a real drive keeps by itself (11, 12, 21) are kept here, and left out in their twins.
 
 use crate::random::Random;
 use crate::world::World;
-use engine_env::{BLOCK_BYTES, DmaBuf, Drive, DriveGeometry, Env, IoError};
+use engine_env::{BLOCK_BYTES, DmaBuf, Drive, DriveGeometry, Env, IoError, Rule};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::rc::Rc;
 
 const SECTOR_BYTES: usize = 512;
+/// A killed process's write lands at one of so many I/Os of its successor, in the twin of rule 12.
+const LATE_ONE_IN: u64 = 40;
 type Page = Box<[u8; BLOCK_BYTES]>;
 
 /// What is on the drive of a write that fails all the same.
@@ -47,6 +51,9 @@ struct Media {
     volatile: Vec<(u64, u64, Rc<DmaBuf>)>,
     /// Writes submitted and not completed.
     in_flight: BTreeMap<u64, (u64, Rc<DmaBuf>)>,
+    /// Writes of killed processes that are still to land; only without a lock.
+    late: Vec<(u64, u64, Rc<DmaBuf>)>,
+    unlocked: bool,
     next_write: u64,
     random: Random,
     delay_us_max: u64,
@@ -72,6 +79,8 @@ pub struct SimDrive {
     media: SimMedia,
     world: World,
     opening: u64,
+    /// The number of its first write.
+    first_write: u64,
 }
 
 impl SimMedia {
@@ -85,6 +94,8 @@ impl SimMedia {
             durable: BTreeMap::new(),
             volatile: Vec::new(),
             in_flight: BTreeMap::new(),
+            late: Vec::new(),
+            unlocked: false,
             next_write: 0,
             random: Random::new(seed, salt),
             delay_us_max: 200,
@@ -105,7 +116,8 @@ impl SimMedia {
         // Whoever opens a drive anew waits for what an earlier opening still has at the device.
         media.end_in_flight();
         media.opening += 1;
-        SimDrive { media: self.clone(), world: world.clone(), opening: media.opening }
+        let (opening, first_write) = (media.opening, media.next_write);
+        SimDrive { media: self.clone(), world: world.clone(), opening, first_write }
     }
 
     /// I/Os submitted so far.
@@ -128,6 +140,7 @@ impl SimMedia {
         let mut lost: Vec<(u64, Rc<DmaBuf>)> =
             media.volatile.drain(..).map(|(_, offset, bytes)| (offset, bytes)).collect();
         lost.extend(std::mem::take(&mut media.in_flight).into_values());
+        lost.extend(media.late.drain(..).map(|(_, offset, bytes)| (offset, bytes)));
         let mode = media.random.below(4);
         for (offset, bytes) in &lost {
             for (index, sector) in bytes.chunks(SECTOR_BYTES).enumerate() {
@@ -173,6 +186,12 @@ impl SimMedia {
         self.0.borrow_mut().host_full = host_full;
     }
 
+    /// From now on whoever opens the drive does not wait for what earlier openings still have at
+    /// it (true): the twin of rule 12.
+    pub fn set_unlocked(&self, unlocked: bool) {
+        self.0.borrow_mut().unlocked = unlocked;
+    }
+
     /// How long an I/O may take.
     pub fn set_delay_us_max(&self, delay_us: u64) {
         self.0.borrow_mut().delay_us_max = delay_us;
@@ -210,6 +229,7 @@ impl SimMedia {
         media.durable.clear();
         media.volatile.clear();
         media.in_flight.clear();
+        media.late.clear();
         media.prepared_bytes = 0;
         media.failed = false;
         media.stalled = false;
@@ -294,12 +314,22 @@ impl Media {
         }
     }
 
-    /// A submitted write may or may not have reached the drive.
+    /// A submitted write may or may not have reached the drive; without a lock it may do so later.
     fn end_in_flight(&mut self) {
         for (number, (offset, bytes)) in std::mem::take(&mut self.in_flight) {
-            if self.random.one_in(2) {
+            if self.unlocked {
+                self.late.push((number, offset, bytes));
+            } else if self.random.one_in(2) {
                 self.complete(number, offset, bytes);
             }
+        }
+    }
+
+    /// A write of a killed process may land now.
+    fn land_late(&mut self) {
+        if !self.late.is_empty() && self.random.one_in(LATE_ONE_IN) {
+            let (number, offset, bytes) = self.late.remove(0);
+            self.complete(number, offset, bytes);
         }
     }
 
@@ -319,15 +349,29 @@ impl Media {
         }
     }
 
-    fn flush_through(&mut self, count: usize) {
+    /// Makes the covered writes durable. `from` is above 0 in the twin of rule 11: what lies before
+    /// stays as it is, but for what was written over meanwhile.
+    fn flush(&mut self, covered: &BTreeSet<u64>, from: u64) {
         if self.lying {
             return;
         }
-        let flushed: Vec<_> = self.volatile.drain(..count.min(self.volatile.len())).collect();
+        let writes = std::mem::take(&mut self.volatile);
+        let (flushed, mut kept): (Vec<_>, Vec<_>) =
+            writes.into_iter().partition(|(number, ..)| covered.contains(number));
+        if from > 0 {
+            kept.retain(|old| old.0 >= from || !flushed.iter().any(|new| replaces(new, old)));
+        }
+        self.volatile = kept;
         for (_, offset, bytes) in flushed {
             write_into(&mut self.durable, offset, &bytes);
         }
     }
+}
+
+/// Whether a write lies over all of an earlier one.
+fn replaces(new: &(u64, u64, Rc<DmaBuf>), old: &(u64, u64, Rc<DmaBuf>)) -> bool {
+    let end = |write: &(u64, u64, Rc<DmaBuf>)| write.1 + write.2.len() as u64;
+    new.1 <= old.1 && end(new) >= end(old)
 }
 
 impl SimDrive {
@@ -337,8 +381,12 @@ impl SimDrive {
             let mut inner = media.0.borrow_mut();
             inner.io_count += 1;
             let max = inner.delay_us_max;
+            inner.land_late();
             (inner.random.below(max + 1), inner.stalled)
         };
+        if stalled && world.env().breaks(Rule::Deadline) {
+            std::future::pending::<()>().await;
+        }
         world.env().sleep_us(if stalled { 5_000_000 } else { delay_us }).await;
         let inner = media.0.borrow();
         if inner.opening != opening {
@@ -446,16 +494,16 @@ impl Drive for SimDrive {
 
     fn flush(&self) -> impl Future<Output = Result<(), IoError>> + use<> {
         let (media, world, opening) = (self.media.clone(), self.world.clone(), self.opening);
-        let newest = media.0.borrow().volatile.last().map(|(number, ..)| *number);
-        let covered: Vec<u64> =
-            media.0.borrow().volatile.iter().map(|(number, ..)| *number).collect();
+        // The first flush of a real drive covers what earlier processes wrote too.
+        let from = if world.env().breaks(Rule::FlushAtRecovery) { self.first_write } else { 0 };
+        let covered: BTreeSet<u64> = {
+            let inner = media.0.borrow();
+            let numbers = inner.volatile.iter().map(|(number, ..)| *number);
+            numbers.filter(|number| *number >= from).collect()
+        };
         async move {
             Self::delay(media.clone(), world, opening).await?;
-            let mut inner = media.0.borrow_mut();
-            if newest.is_some() {
-                let count = inner.volatile.iter().take_while(|(n, ..)| covered.contains(n)).count();
-                inner.flush_through(count);
-            }
+            media.0.borrow_mut().flush(&covered, from);
             Ok(())
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::Random;
 use crate::drive::SimDrive;
-use engine_env::Env;
+use engine_env::{BrokenRules, Env, Rule};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::future::Future;
@@ -24,6 +24,7 @@ struct Inner {
     values: Random,
     rare_one_in: u64,
     rare: Random,
+    broken: BrokenRules,
     trace: u64,
     steps: u64,
 }
@@ -71,6 +72,7 @@ impl World {
                 values: Random::new(seed, "values"),
                 rare_one_in: 0,
                 rare: Random::new(seed, "rare"),
+                broken: BrokenRules::NONE,
                 trace: seed,
                 steps: 0,
             })),
@@ -87,6 +89,11 @@ impl World {
     /// Rare branches are taken one time in `times`; 0 for never.
     pub fn set_rare(&self, times: u64) {
         self.inner.borrow_mut().rare_one_in = times;
+    }
+
+    /// From now on the stores of this world are without these rules.
+    pub fn set_broken(&self, broken: BrokenRules) {
+        self.inner.borrow_mut().broken = broken;
     }
 
     /// A number that depends on every step so far: two runs of a seed must agree.
@@ -276,5 +283,9 @@ impl Env for SimEnv {
         let mut inner = self.world.inner.borrow_mut();
         let times = inner.rare_one_in;
         times > 0 && inner.rare.one_in(times)
+    }
+
+    fn breaks(&self, rule: Rule) -> bool {
+        self.world.inner.borrow().broken.contains(rule)
     }
 }

@@ -30,6 +30,14 @@ pub enum Wrote {
     Unknown,
 }
 
+/// What a HEAD says of a key.
+pub struct Head {
+    pub value: Value,
+    /// The epoch of the view that decided it; 0 where that is open.
+    pub epoch: u32,
+    found: Option<(SimMember, Found)>,
+}
+
 /// The end of a body of this generation.
 pub fn finish_of(generation: u64, condition: Condition) -> PutFinish {
     let (checksums, attributes) = (Vec::new(), Vec::new());
@@ -126,7 +134,7 @@ impl Process {
         let name = key_of(key);
         let Some(owner) = self.owner(&name) else { return Wrote::Refused(SetError::Unavailable) };
         self.site.model.borrow_mut().attempt(key, Value::Absent);
-        let before = owner.installed().view.epoch.0;
+        let before = judged_epoch(&owner.installed());
         let outcome = owner.delete(BUCKET, &name, Condition::None).await;
         let epoch = owner.installed().view.epoch.0;
         if let Ok(false) = outcome {
@@ -156,16 +164,11 @@ impl Process {
         }
     }
 
-    /// What a key holds, and the epoch by which that is judged; `None` where it cannot be read
-    /// now.
+    /// What a key holds without its bytes; `None` where it cannot be read now.
     ///
     /// # Errors
-    /// Bytes that are not those of the object.
-    pub async fn look(
-        &self,
-        key: u64,
-        random: &mut Random,
-    ) -> Result<Option<(Value, u32)>, String> {
+    /// A record that is none of ours.
+    pub async fn head(&self, key: u64) -> Result<Option<Head>, String> {
         let name = key_of(key);
         let Some(owner) = self.owner(&name) else { return Ok(None) };
         let outcome = owner.find(BUCKET, &name).await;
@@ -173,7 +176,9 @@ impl Process {
         let epoch = judged_epoch(&owner.installed());
         let found = match outcome {
             Ok(found) => found,
-            Err(SetError::NoSuchKey) => return Ok(Some((Value::Absent, epoch))),
+            Err(SetError::NoSuchKey) => {
+                return Ok(Some(Head { value: Value::Absent, epoch, found: None }));
+            }
             Err(_) => return Ok(None),
         };
         let etag = found.record.etag;
@@ -188,6 +193,26 @@ impl Process {
         if !right {
             return Err(format!("key {key}, generation {generation}: wrong record {found:?}"));
         }
+        let (value, found) = (Value::Object(generation), Some((owner, found)));
+        Ok(Some(Head { value, epoch, found }))
+    }
+
+    /// What a key holds, and the epoch of the view that decided it; `None` where it cannot be
+    /// read now.
+    ///
+    /// # Errors
+    /// Bytes that are not those of the object.
+    pub async fn look(
+        &self,
+        key: u64,
+        random: &mut Random,
+    ) -> Result<Option<(Value, u32)>, String> {
+        let Some(head) = self.head(key).await? else { return Ok(None) };
+        let seen = Some((head.value, head.epoch));
+        let (Value::Object(generation), Some((owner, found))) = (head.value, head.found) else {
+            return Ok(seen);
+        };
+        let content = self.site.model.borrow().content(generation);
         let (from, to) = range_of(content.len(), random);
         let Some(bytes) = self.read_range(&owner, &found, (from, to)).await else {
             return Ok(None);
@@ -195,7 +220,7 @@ impl Process {
         if bytes[..] != content[from..to] {
             return Err(format!("key {key}, generation {generation}: wrong bytes in {from}..{to}"));
         }
-        Ok(Some((Value::Object(generation), epoch)))
+        Ok(seen)
     }
 
     async fn read_range(

@@ -2,13 +2,14 @@
 //! (crashed too); then everything acknowledged must be there and nothing deleted back.
 //!
 //! Invariants: each writer has keys of its own, as an owner sees to; odd generations are
-//! fragments, even ones payloads in the log.
+//! fragments, even ones payloads in the log; on a full drive deletes go on, and afterwards there is
+//! room again.
 
 use crate::model::{Model, Value};
 use crate::process::Verdict;
 use crate::totals::{SeedReport, Totals};
 use bytes::Bytes;
-use engine_env::{DmaBuf, Env};
+use engine_env::{BrokenRules, DmaBuf, Env, Rule};
 use engine_format::{Commit, CommitData, IndexKey, Keyspace, Mark, Mutation, Order};
 use engine_store::{DriveError, FormatOptions, FragmentPlan, Store, StoreConfig};
 use engine_types::{
@@ -17,13 +18,23 @@ use engine_types::{
 };
 use shards_sim::{Random, SimEnv, SimMedia, World};
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::rc::Rc;
 
 const SEGMENT_BYTES: u64 = 256 << 10;
 const SEGMENTS: u64 = 48;
+/// Of a drive that fills.
+const SEGMENTS_FEW: u64 = 32;
 const CELL_BYTES: usize = 64 << 10;
 const KEYS: u64 = 24;
+/// Enough to fill `SEGMENTS_FEW`.
+const KEYS_MANY: u64 = 480;
 const WRITERS: u64 = 4;
+/// After all deletes there is room within so many tries, a moment apart.
+const ROOM_TRIES: u64 = 1000;
+const ROOM_PAUSE_US: u64 = 10_000;
+/// Anything that must end does so within so many steps.
+const STEPS_MAX: u64 = 50_000_000;
 const GEOMETRY: Geometry = Geometry { data: 1, parity: 0, cell_bytes: 64 << 10 };
 const OPTIONS: FormatOptions = FormatOptions {
     drive: DriveId([7; 16]),
@@ -36,6 +47,45 @@ const OPTIONS: FormatOptions = FormatOptions {
     segment_bytes: SEGMENT_BYTES,
     rebuilding: false,
 };
+
+/// What the caller asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DriveOptions {
+    /// Crashes of each seed.
+    pub crashes: u64,
+    /// Whether the drive is small and gets more than it holds.
+    pub full: bool,
+    /// Whether the host has no space to grow the drive now and then.
+    pub host_full: bool,
+    /// Rules that the drive is without.
+    pub broken: BrokenRules,
+}
+
+impl DriveOptions {
+    /// The usual: a drive with room.
+    #[must_use]
+    pub fn new(crashes: u64) -> Self {
+        Self { crashes, full: false, host_full: false, broken: BrokenRules::NONE }
+    }
+
+    /// The flags that differ from the usual, as typed.
+    #[must_use]
+    pub fn flags(&self) -> String {
+        let flags = [(self.full, " --full"), (self.host_full, " --host-full")];
+        flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| *flag).collect()
+    }
+
+    fn keys(&self) -> u64 {
+        if self.full { KEYS_MANY } else { KEYS }
+    }
+}
+
+/// As typed behind the program's name.
+impl fmt::Display for DriveOptions {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "drive --crashes {}{}", self.crashes, self.flags())
+    }
+}
 
 fn config() -> StoreConfig {
     StoreConfig {
@@ -55,10 +105,12 @@ fn is_fragment(generation: u64) -> bool {
     !generation.is_multiple_of(2)
 }
 
-fn bytes_of(generation: u64) -> Vec<u8> {
+fn bytes_of(generation: u64, full: bool) -> Vec<u8> {
     let mut random = Random::new(generation, "drive");
     let len = if is_fragment(generation) {
         *random.pick(&[1, 4096, CELL_BYTES, CELL_BYTES + 1, 100_000, 200_000])
+    } else if full {
+        *random.pick(&[4001, 16 << 10, 16 << 10])
     } else {
         *random.pick(&[1, 2, 100, 4001, 16 << 10])
     };
@@ -83,6 +135,7 @@ fn suffix(key: u64) -> Vec<u8> {
 /// The drive, open, from a start to a crash.
 #[derive(Clone)]
 struct Run {
+    options: DriveOptions,
     store: Store<SimEnv>,
     env: SimEnv,
     model: Rc<RefCell<Model>>,
@@ -92,6 +145,10 @@ struct Run {
 }
 
 impl Run {
+    fn bytes_of(&self, generation: u64) -> Vec<u8> {
+        bytes_of(generation, self.options.full)
+    }
+
     /// What a key holds; bytes that are not those of its generation are an error.
     async fn look(&self, key: u64) -> Result<Value, String> {
         let wrong = |error: DriveError| format!("key {key}: {error}");
@@ -103,7 +160,7 @@ impl Run {
         else {
             return Err(format!("key {key}: a value that is not ours"));
         };
-        let expected = bytes_of(generation);
+        let expected = self.bytes_of(generation);
         let found = if is_fragment(generation) {
             let len = GEOMETRY.fragment_bytes(expected.len() as u64) as usize;
             let read = self.store.read_fragment(data_id(generation), 0, len).await;
@@ -129,7 +186,7 @@ impl Run {
         let old = self.judge(key).await?;
         let generation = self.model.borrow_mut().next_generation();
         let value = if is_delete { Value::Absent } else { Value::Object(generation) };
-        let bytes = if is_delete { Vec::new() } else { bytes_of(generation) };
+        let bytes = if is_delete { Vec::new() } else { self.bytes_of(generation) };
         let fragment = !is_delete && is_fragment(generation);
         let payload = if fragment { Vec::new() } else { bytes.clone() };
         if fragment && self.write_fragment(generation, &bytes).await.is_err() {
@@ -198,7 +255,7 @@ impl Run {
 
     async fn write_on(self, writer: u64, mut random: Random) {
         while !self.verdict.is_wrong() {
-            let key = random.below(KEYS / WRITERS) * WRITERS + writer;
+            let key = random.below(self.options.keys() / WRITERS) * WRITERS + writer;
             let outcome = self.write(key, random.one_in(4)).await;
             self.verdict.note(outcome);
             self.env.sleep_us(1 + random.below(100)).await;
@@ -207,7 +264,7 @@ impl Run {
 
     /// Judges every key, then a scan.
     async fn check_all(self) -> Result<(), String> {
-        for key in 0..KEYS {
+        for key in 0..self.options.keys() {
             self.judge(key).await?;
         }
         let mut listed = 0;
@@ -224,6 +281,24 @@ impl Run {
         }
         let live = self.model.borrow().live();
         if listed == live { Ok(()) } else { Err(format!("{listed} of {live} keys are listed")) }
+    }
+
+    /// Deletes everything, which no full drive may refuse, and finds room afterwards.
+    async fn delete_all(self) -> Result<(), String> {
+        for key in 0..self.options.keys() {
+            self.write(key, true).await?;
+            if self.judge(key).await? != Value::Absent {
+                return Err(format!("key {key}: a delete was refused"));
+            }
+        }
+        for _ in 0..ROOM_TRIES {
+            self.write(0, false).await?;
+            if self.judge(0).await? != Value::Absent {
+                return Ok(());
+            }
+            self.env.sleep_us(ROOM_PAUSE_US).await;
+        }
+        Err("all is deleted, but there is no room".to_owned())
     }
 }
 
@@ -250,71 +325,122 @@ async fn open(world: World, media: SimMedia) -> Result<Store<SimEnv>, DriveError
     Ok(store)
 }
 
+/// One drive over all its lives.
+struct DriveWorld {
+    options: DriveOptions,
+    world: World,
+    media: SimMedia,
+    random: Random,
+    model: Rc<RefCell<Model>>,
+    totals: Totals,
+}
+
 /// Runs a seed to its end.
 ///
 /// # Errors
 /// What is wrong.
-pub fn run_seed(seed: u64, crashes: u64) -> Result<SeedReport, String> {
-    let world = World::new(seed);
-    let media = SimMedia::new(SEGMENT_BYTES * SEGMENTS, seed, "drive");
-    let mut random = Random::new(seed, "drive world");
-    let model = Rc::new(RefCell::new(Model::default()));
-    let mut totals = Totals { seeds: 1, ..Totals::default() };
-    let (formatted, opener) = (media.clone(), world.clone());
-    let format = async move { Store::<SimEnv>::format(&formatted.open(&opener), &OPTIONS).await };
-    let done = world.run(format, 9999).ok_or("format never ends")?;
-    done.map_err(|error| format!("format: {error}"))?;
-    for crash in 0..crashes {
-        // Recovery itself is crashed one time in four.
-        let steps = if random.one_in(4) { 1 + random.below(60) } else { 1_000_000 };
-        let opened = world.run(open(world.clone(), media.clone()), steps);
-        if let Some(opened) = opened {
-            let store = opened.map_err(|error| format!("after {crash} crashes: open: {error}"))?;
-            let epoch = u32::try_from(crash).unwrap_or(u32::MAX).saturating_add(1);
-            let run = Run {
-                store,
-                env: world.env(),
-                model: Rc::clone(&model),
-                verdict: Verdict::default(),
-                epoch,
-                counter: Rc::default(),
-            };
-            let outcome = one_life(&world, &run, &mut random);
-            outcome.map_err(|what| format!("after {crash} crashes: {what}"))?;
-            let usage = run.store.usage();
-            totals.checkpoints += usage.checkpoints;
-            totals.cleaned += usage.cleaned_segments;
-        } else if steps == 1_000_000 {
-            return Err(format!("after {crash} crashes: recovery never ends"));
-        }
-        world.kill();
-        model.borrow_mut().process_died();
-        if random.one_in(3) {
-            media.kill()
-        } else {
-            media.lose_power()
-        }
-        totals.crashes += 1;
-    }
-    totals.acknowledged = model.borrow().acknowledged;
-    totals.reads = model.borrow().reads;
-    totals.steps = world.steps();
-    Ok(SeedReport { totals, trace: world.trace() })
+pub fn run_seed(seed: u64, options: &DriveOptions) -> Result<SeedReport, String> {
+    let segments = if options.full { SEGMENTS_FEW } else { SEGMENTS };
+    let mut drive = DriveWorld {
+        options: *options,
+        world: World::new(seed),
+        media: SimMedia::new(SEGMENT_BYTES * segments, seed, "drive"),
+        random: Random::new(seed, "drive world"),
+        model: Rc::new(RefCell::new(Model::default())),
+        totals: Totals { seeds: 1, ..Totals::default() },
+    };
+    drive.world.set_broken(options.broken);
+    drive.media.set_unlocked(options.broken.contains(Rule::DriveLock));
+    let outcome = drive.run(&mut Random::new(seed, "host"));
+    drive.world.kill();
+    outcome?;
+    let mut totals = drive.totals;
+    totals.acknowledged = drive.model.borrow().acknowledged;
+    totals.reads = drive.model.borrow().reads;
+    totals.steps = drive.world.steps();
+    Ok(SeedReport { totals, trace: drive.world.trace() })
 }
 
-/// Checks, then a load for some steps.
-fn one_life(world: &World, run: &Run, random: &mut Random) -> Result<(), String> {
-    world.run(run.clone().check_all(), 5_000_000).ok_or("reads never end")??;
-    for writer in 0..WRITERS {
-        let own = Random::new(random.next(), "writer");
-        world.env().spawn(run.clone().write_on(writer, own));
-    }
-    let long = random.one_in(8);
-    for _ in 0..random.below(if long { 20_000 } else { 1500 }) {
-        if !world.step() {
-            break;
+impl DriveWorld {
+    fn run(&mut self, host: &mut Random) -> Result<(), String> {
+        let (media, world) = (self.media.clone(), self.world.clone());
+        let format = async move { Store::<SimEnv>::format(&media.open(&world), &OPTIONS).await };
+        let done = self.world.run(format, 9999).ok_or("format never ends")?;
+        done.map_err(|error| format!("format: {error}"))?;
+        for crash in 0..self.options.crashes {
+            let outcome = self.one_life(crash, host);
+            outcome.map_err(|what| format!("after {crash} crashes: {what}"))?;
+            self.crash();
         }
+        if self.options.full {
+            let run = self.start(self.options.crashes, STEPS_MAX)?.ok_or("recovery never ends")?;
+            let deleted = self.world.run(run.delete_all(), STEPS_MAX);
+            deleted.ok_or("deletes never end")?.map_err(|what| format!("at the end: {what}"))?;
+        }
+        Ok(())
     }
-    run.verdict.get()?;
-    run.store.failed().map_or(Ok(()), |error| Err(format!("the drive failed: {error}")))
+
+    /// Opens the drive, checks it and loads it, until the process dies.
+    fn one_life(&mut self, crash: u64, host: &mut Random) -> Result<(), String> {
+        self.media.set_host_full(false);
+        // Recovery itself is crashed one time in four.
+        let dies = self.random.one_in(4);
+        let steps = if dies { 1 + self.random.below(60) } else { 1_000_000 };
+        let Some(run) = self.start(crash, steps)? else {
+            return if dies { Ok(()) } else { Err("recovery never ends".to_owned()) };
+        };
+        self.media.set_host_full(self.options.host_full && host.one_in(2));
+        self.load(&run)?;
+        let usage = run.store.usage();
+        self.totals.checkpoints += usage.checkpoints;
+        self.totals.cleaned += usage.cleaned_segments;
+        Ok(())
+    }
+
+    /// Opens the drive; `None` where that takes more steps.
+    fn start(&self, crash: u64, steps: u64) -> Result<Option<Run>, String> {
+        let opened = self.world.run(open(self.world.clone(), self.media.clone()), steps);
+        let Some(opened) = opened else { return Ok(None) };
+        let store = opened.map_err(|error| format!("open: {error}"))?;
+        let epoch = u32::try_from(crash).unwrap_or(u32::MAX).saturating_add(1);
+        Ok(Some(Run {
+            options: self.options,
+            store,
+            env: self.world.env(),
+            model: Rc::clone(&self.model),
+            verdict: Verdict::default(),
+            epoch,
+            counter: Rc::default(),
+        }))
+    }
+
+    /// Checks, then writes for some steps.
+    fn load(&mut self, run: &Run) -> Result<(), String> {
+        let (world, random) = (&self.world, &mut self.random);
+        world.run(run.clone().check_all(), 5_000_000).ok_or("reads never end")??;
+        for writer in 0..WRITERS {
+            let own = Random::new(random.next(), "writer");
+            world.env().spawn(run.clone().write_on(writer, own));
+        }
+        let long = random.one_in(8) || self.options.full;
+        for _ in 0..random.below(if long { 20_000 } else { 1500 }) {
+            if !world.step() {
+                break;
+            }
+        }
+        run.verdict.get()?;
+        run.store.failed().map_or(Ok(()), |error| Err(format!("the drive failed: {error}")))
+    }
+
+    /// The process dies; the drive loses its power too, or keeps it.
+    fn crash(&mut self) {
+        self.world.kill();
+        self.model.borrow_mut().process_died();
+        if self.random.one_in(3) {
+            self.media.kill()
+        } else {
+            self.media.lose_power()
+        }
+        self.totals.crashes += 1;
+    }
 }

@@ -6,7 +6,7 @@
 use crate::options::{DEPLOYMENT, SEGMENT_BYTES, SEGMENTS};
 use engine_store::{DriveError, FormatOptions, Store, StoreConfig};
 use engine_types::{DriveId, Position, PositionSet, SetId};
-use shards_sim::{Random, SimEnv, SimMedia, World};
+use shards_sim::{Random, SimEnv, SimImage, SimMedia, World};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -33,6 +33,13 @@ struct Slot {
     returned: bool,
     /// Rises with every fault.
     disturbed: u64,
+}
+
+/// A drive as it was.
+pub struct DriveSnapshot {
+    drive: DriveId,
+    formatted: bool,
+    image: SimImage,
 }
 
 /// The drives of a set.
@@ -184,6 +191,34 @@ impl Drives {
         self.restore(position);
     }
 
+    /// Every drive as it is.
+    pub fn snapshot(&self) -> Vec<DriveSnapshot> {
+        let slots = self.slots.borrow();
+        let snapshot = |slot: &Slot| DriveSnapshot {
+            drive: slot.drive,
+            formatted: slot.formatted,
+            image: slot.media.image(),
+        };
+        slots.iter().map(snapshot).collect()
+    }
+
+    /// The drive is again as it was then, if it is the same and nothing else is wrong with it.
+    pub fn roll_back(&self, position: Position, snapshot: &DriveSnapshot) -> bool {
+        let rolls_back = self.with(position, |slot| {
+            let same = snapshot.formatted && slot.drive == snapshot.drive;
+            let rolls_back = same && slot.health == Health::Fine;
+            if rolls_back {
+                slot.media.roll_back(&snapshot.image);
+                slot.disturbed += 1;
+            }
+            rolls_back
+        });
+        if rolls_back {
+            self.put_out(position);
+        }
+        rolls_back
+    }
+
     /// The drive begins to rot: it counts as lost from now on.
     pub fn begin_rot(&self, position: Position) {
         let mut rotten = self.rotten.get();
@@ -236,8 +271,13 @@ impl Drives {
 
     /// Whether every drive is plugged in, works and does not rot; what it holds may be old.
     pub fn are_back(&self) -> bool {
-        let is_fine = |position: Position| self.health(position) == Health::Fine;
-        self.rotten().is_empty() && self.all().iter().all(is_fine)
+        self.present() == self.all()
+    }
+
+    /// Positions whose drive is plugged in, works and does not rot.
+    pub fn present(&self) -> PositionSet {
+        let is_fine = |position: &Position| self.health(*position) == Health::Fine;
+        self.all().iter().filter(is_fine).collect::<PositionSet>().minus(self.rotten())
     }
 
     /// Every drive is plugged in and works from now on.

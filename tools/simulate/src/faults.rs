@@ -37,7 +37,7 @@ impl Process {
             }
             (Health::Fine, _) => {}
             (_, 0..4) => drives.restore(position),
-            (_, 4) => {
+            (_, 4) if self.site.swarm.replaces => {
                 drives.replace(position);
                 self.count(|totals| totals.replaced += 1);
             }

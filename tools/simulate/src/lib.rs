@@ -19,4 +19,5 @@ mod replicas;
 pub mod set_world;
 mod supervisor;
 pub mod totals;
+pub mod twins;
 mod workload;

@@ -2,12 +2,18 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program that reports")]
 
+mod twins_command;
+
 use clap::{Args, Parser, Subcommand};
+use engine_env::{BrokenRules, Rule};
+use simulate::drive_world::{self, DriveOptions};
 use simulate::options::{SetOptions, Shape};
+use simulate::set_world;
 use simulate::totals::{SeedReport, Totals};
-use simulate::{drive_world, set_world};
+use simulate::twins::{panic_text, rule_named};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use twins_command::TwinArguments;
 
 /// Crashes of a seed of `ci`.
 const CI_CRASHES: u64 = 12;
@@ -22,7 +28,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// One drive that crashes.
-    Drive(Seeds),
+    Drive(DriveArguments),
     /// A whole set whose drives crash, fail, stay away and are replaced.
     Set(SetArguments),
     /// Fixed seeds of everything, up to a number of steps.
@@ -31,6 +37,8 @@ enum Command {
         #[arg(long, default_value_t = 4_000_000)]
         steps: u64,
     },
+    /// Stores without one rule each: every one must be caught.
+    Twins(TwinArguments),
 }
 
 #[derive(Debug, Clone, Copy, Args)]
@@ -50,6 +58,36 @@ struct Seeds {
 }
 
 #[derive(Debug, Clone, Copy, Args)]
+struct DriveArguments {
+    #[command(flatten)]
+    seeds: Seeds,
+    /// The drive is small and gets more than it holds.
+    #[arg(long)]
+    full: bool,
+    /// The host has no space to grow the drive now and then.
+    #[arg(long)]
+    host_full: bool,
+    /// The drive is without this rule.
+    #[arg(long, value_parser = rule_named)]
+    without: Option<Rule>,
+}
+
+impl DriveArguments {
+    fn usual(seeds: Seeds) -> Self {
+        Self { seeds, full: false, host_full: false, without: None }
+    }
+
+    fn options(&self) -> DriveOptions {
+        DriveOptions {
+            crashes: self.seeds.crashes,
+            full: self.full,
+            host_full: self.host_full,
+            broken: broken(self.without),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Args)]
 struct SetArguments {
     #[command(flatten)]
     seeds: Seeds,
@@ -65,9 +103,39 @@ struct SetArguments {
     /// Bits flip on at most P drives.
     #[arg(long)]
     rot: bool,
+    /// Drives differ in speed, and readers look at what is being written.
+    #[arg(long)]
+    slow: bool,
+    /// Many processes die while they write a view.
+    #[arg(long)]
+    interrupts: bool,
+    /// Lost drives come back with what they hold, and are never replaced by empty ones.
+    #[arg(long)]
+    no_replacing: bool,
+    /// Drives come back as they were so many served starts ago.
+    #[arg(long, default_value_t = 0)]
+    rolled_back: u8,
+    /// The set is without this rule.
+    #[arg(long, value_parser = rule_named)]
+    without: Option<Rule>,
 }
 
 impl SetArguments {
+    fn usual(seeds: Seeds) -> Self {
+        Self {
+            seeds,
+            geometry: None,
+            no_faults: false,
+            beyond_parity: false,
+            rot: false,
+            slow: false,
+            interrupts: false,
+            no_replacing: false,
+            rolled_back: 0,
+            without: None,
+        }
+    }
+
     fn options(&self, shape: Shape) -> SetOptions {
         SetOptions {
             shape,
@@ -75,18 +143,22 @@ impl SetArguments {
             faults: !self.no_faults,
             within_parity: !self.beyond_parity,
             rot: self.rot,
+            slow: self.slow,
+            interrupts: self.interrupts,
+            replaces: !self.no_replacing,
+            rolled_back: self.rolled_back,
+            broken: broken(self.without),
         }
     }
+}
 
-    /// The flags that differ from the usual, as typed.
-    fn flags(&self) -> String {
-        let flags = [
-            (self.no_faults, " --no-faults"),
-            (self.beyond_parity, " --beyond-parity"),
-            (self.rot, " --rot"),
-        ];
-        flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| *flag).collect()
-    }
+fn broken(without: Option<Rule>) -> BrokenRules {
+    without.map_or(BrokenRules::NONE, BrokenRules::only)
+}
+
+/// How a rule is left out, as typed.
+fn typed(without: Option<Rule>) -> String {
+    without.map(|rule| format!(" --without {}", rule.name())).unwrap_or_default()
 }
 
 /// A seed that failed, and how to run it again.
@@ -104,11 +176,7 @@ fn guarded(
     let failure = |what: String| Failure { what, again: again.to_owned() };
     let once = || match catch_unwind(AssertUnwindSafe(&run)) {
         Ok(outcome) => outcome.map_err(failure),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().cloned();
-            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|&text| text.to_owned()));
-            Err(failure(format!("panic: {}", text.unwrap_or_default())))
-        }
+        Err(panic) => Err(failure(format!("panic: {}", panic_text(panic.as_ref())))),
     };
     let report = once()?;
     if twice && once()? != report {
@@ -117,18 +185,17 @@ fn guarded(
     Ok(report)
 }
 
-fn drive_seed(seed: u64, seeds: &Seeds) -> Result<SeedReport, Failure> {
-    let again = format!("simulate drive --first {seed} --seeds 1 --crashes {}", seeds.crashes);
-    guarded(|| drive_world::run_seed(seed, seeds.crashes), seeds.twice, &again)
+fn drive_seed(seed: u64, arguments: &DriveArguments) -> Result<SeedReport, Failure> {
+    let options = arguments.options();
+    let without = typed(arguments.without);
+    let again = format!("simulate {options} --first {seed} --seeds 1{without}");
+    guarded(|| drive_world::run_seed(seed, &options), arguments.seeds.twice, &again)
 }
 
 fn set_seed(seed: u64, arguments: &SetArguments, shape: Shape) -> Result<SeedReport, Failure> {
     let options = arguments.options(shape);
-    let again = format!(
-        "simulate set --geometry {shape} --first {seed} --seeds 1 --crashes {}{}",
-        arguments.seeds.crashes,
-        arguments.flags()
-    );
+    let without = typed(arguments.without);
+    let again = format!("simulate {options} --first {seed} --seeds 1{without}");
     guarded(|| set_world::run_seed(seed, &options), arguments.seeds.twice, &again)
 }
 
@@ -150,6 +217,11 @@ fn all_seeds(
     Ok(())
 }
 
+fn all_drives(name: &str, arguments: &DriveArguments, steps_max: u64) -> Result<(), Failure> {
+    let name = format!("{name}{}{}", arguments.options().flags(), typed(arguments.without));
+    all_seeds(&name, &arguments.seeds, steps_max, |seed| drive_seed(seed, arguments))
+}
+
 fn all_shapes(arguments: &SetArguments, steps_max: u64) -> Result<(), Failure> {
     for shape in Shape::ALL {
         if arguments.geometry.is_none_or(|wanted| wanted == shape) {
@@ -163,30 +235,29 @@ fn all_shapes(arguments: &SetArguments, steps_max: u64) -> Result<(), Failure> {
 }
 
 fn one_shape(arguments: &SetArguments, shape: Shape, steps_max: u64) -> Result<(), Failure> {
-    let name = format!("set {shape}{}", arguments.flags());
+    let flags = arguments.options(shape).flags();
+    let name = format!("set {shape}{flags}{}", typed(arguments.without));
     all_seeds(&name, &arguments.seeds, steps_max, |seed| set_seed(seed, arguments, shape))
 }
 
 fn ci(steps: u64) -> Result<(), Failure> {
     let seeds = Seeds { seeds: u64::MAX, first: 1, crashes: CI_CRASHES, twice: false };
     let once = Seeds { seeds: 1, twice: true, ..seeds };
-    let usual =
-        SetArguments { seeds, geometry: None, no_faults: false, beyond_parity: false, rot: false };
+    let usual = SetArguments::usual(seeds);
     let shape = Shape { data: 2, parity: 1 };
-    all_seeds("drive", &seeds, steps, |seed| drive_seed(seed, &seeds))?;
+    all_drives("drive", &DriveArguments::usual(seeds), steps)?;
     all_shapes(&usual, steps)?;
     one_shape(&SetArguments { beyond_parity: true, ..usual }, shape, steps)?;
-    all_seeds("drive twice", &once, steps, |seed| drive_seed(seed, &once))?;
+    all_drives("drive twice", &DriveArguments::usual(once), steps)?;
     one_shape(&SetArguments { seeds: once, ..usual }, shape, steps)
 }
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
-        Command::Drive(seeds) => {
-            all_seeds("drive", &seeds, u64::MAX, |seed| drive_seed(seed, &seeds))
-        }
+        Command::Drive(arguments) => all_drives("drive", &arguments, u64::MAX),
         Command::Set(arguments) => all_shapes(&arguments, u64::MAX),
         Command::Ci { steps } => ci(steps),
+        Command::Twins(arguments) => twins_command::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -31,6 +31,8 @@ struct History {
     known: Option<Value>,
     /// Oldest first.
     maybe: Vec<Doubt>,
+    /// How often `known` has changed.
+    changes: u64,
 }
 
 /// What is known of one upload.
@@ -135,6 +137,7 @@ impl Model {
     pub fn acknowledge(&mut self, key: u64, value: Value) {
         let history = self.keys.entry(key).or_default();
         history.known = Some(value);
+        history.changes += 1;
         history.maybe.clear();
         self.acknowledged += 1;
     }
@@ -151,7 +154,23 @@ impl Model {
         }
     }
 
-    /// Judges a read with no write of the key under way, made under the view of `epoch`.
+    /// How often what the key holds has changed. A read that overlaps no change is judged like one
+    /// with no write under way.
+    #[must_use]
+    pub fn changes(&self, key: u64) -> u64 {
+        self.keys.get(&key).map_or(0, |history| history.changes)
+    }
+
+    /// The keys below `end` that are being written.
+    #[must_use]
+    pub fn under_way(&self, end: u64) -> Vec<u64> {
+        let is_written = |history: &History| history.maybe.iter().any(|d| d.epoch.is_none());
+        let keys = self.keys.range(..end).filter(|(_, history)| is_written(history));
+        keys.map(|(key, _)| *key).collect()
+    }
+
+    /// Judges a read that overlaps no change of the key, made under the view of `epoch`; 0 where
+    /// that view decided nothing.
     ///
     /// # Errors
     /// What is wrong.
@@ -164,6 +183,7 @@ impl Model {
             history.maybe.retain(undecided);
         } else if let Some(index) = history.maybe.iter().position(|doubt| doubt.value == found) {
             history.maybe.drain(..=index);
+            history.changes += 1;
             history.maybe.retain(undecided);
         } else {
             return Err(format!(
@@ -268,6 +288,29 @@ mod tests {
         model.process_died();
         assert!(model.judge(3, Value::Absent, 2).is_ok());
         assert!(model.judge(3, Value::Object(6), 2).is_err(), "the first view decided");
+    }
+
+    #[test]
+    fn what_was_seen_stays_though_its_write_is_under_way() {
+        let mut model = Model::new(4096, 65536);
+        model.attempt(2, Value::Object(7));
+        assert_eq!(model.under_way(9), [2]);
+        let before = model.changes(2);
+        assert!(model.judge(2, Value::Absent, 3).is_ok(), "not yet");
+        assert_eq!(model.changes(2), before);
+        assert!(model.judge(2, Value::Object(7), 3).is_ok());
+        assert_ne!(model.changes(2), before);
+        model.unknown(2, Value::Object(7), 3);
+        assert!(model.judge(2, Value::Absent, 4).is_err(), "seen once is seen for good");
+    }
+
+    #[test]
+    fn a_view_that_decided_nothing_ends_no_doubt() {
+        let mut model = Model::new(4096, 65536);
+        model.attempt(1, Value::Object(1));
+        model.unknown(1, Value::Object(1), 5);
+        assert!(model.judge(1, Value::Absent, 0).is_ok());
+        assert!(model.judge(1, Value::Object(1), 9).is_ok());
     }
 
     #[test]

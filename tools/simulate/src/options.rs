@@ -1,6 +1,7 @@
 //! What is simulated: what the caller asks for, and what each seed draws (swarm testing: every seed
 //! leaves out or exaggerates something else).
 
+use engine_env::BrokenRules;
 use engine_placement::SchemaError;
 use engine_set::SetConfig;
 use engine_store::StoreConfig;
@@ -93,13 +94,68 @@ pub struct SetOptions {
     pub within_parity: bool,
     /// Whether bits flip on at most P drives.
     pub rot: bool,
+    /// Whether drives differ in speed, and readers look at what is being written.
+    pub slow: bool,
+    /// Whether many processes die while they write a view.
+    pub interrupts: bool,
+    /// Whether empty drives take the place of lost ones. Where they do not, everything must be
+    /// there again once all drives are, whatever was lost meanwhile.
+    pub replaces: bool,
+    /// Drives come back as they were so many served starts ago; 0 for never.
+    pub rolled_back: u8,
+    /// Rules that the set is without.
+    pub broken: BrokenRules,
 }
 
 impl SetOptions {
     /// The usual: everything within what the set promises, no rot.
     #[must_use]
     pub fn new(shape: Shape, crashes: u64) -> Self {
-        Self { shape, crashes, faults: true, within_parity: true, rot: false }
+        Self {
+            shape,
+            crashes,
+            faults: true,
+            within_parity: true,
+            rot: false,
+            slow: false,
+            interrupts: false,
+            replaces: true,
+            rolled_back: 0,
+            broken: BrokenRules::NONE,
+        }
+    }
+
+    /// Whether the set must be whole again once all drives are back.
+    #[must_use]
+    pub fn must_heal(&self) -> bool {
+        self.within_parity || !self.replaces
+    }
+
+    /// The flags that differ from the usual, as typed.
+    #[must_use]
+    pub fn flags(&self) -> String {
+        let flags = [
+            (!self.faults, " --no-faults"),
+            (!self.within_parity, " --beyond-parity"),
+            (self.rot, " --rot"),
+            (self.slow, " --slow"),
+            (self.interrupts, " --interrupts"),
+            (!self.replaces, " --no-replacing"),
+        ];
+        let set = flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| *flag);
+        let mut text: String = set.collect();
+        if self.rolled_back > 0 {
+            text.push_str(&format!(" --rolled-back {}", self.rolled_back));
+        }
+        text
+    }
+}
+
+/// As typed behind the program's name.
+impl fmt::Display for SetOptions {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let flags = self.flags();
+        write!(formatter, "set --geometry {} --crashes {}{flags}", self.shape, self.crashes)
     }
 }
 
@@ -126,6 +182,10 @@ pub struct Swarm {
     pub fault_us: u64,
     /// Out of 8 crashes so many cut the power.
     pub power_cuts: u64,
+    /// As asked for.
+    pub slow: bool,
+    /// As asked for.
+    pub replaces: bool,
 }
 
 impl Swarm {
@@ -164,6 +224,8 @@ impl Swarm {
             recheck_us: *random.pick(&[1000, 20_000, 200_000]),
             fault_us: if without { 0 } else { often },
             power_cuts: random.below(9),
+            slow: options.slow,
+            replaces: options.replaces,
         }
     }
 }
@@ -179,5 +241,13 @@ mod tests {
             assert!(wrong.parse::<Shape>().is_err(), "{wrong}");
         }
         assert!(Shape::ALL.iter().all(|shape| shape.config().is_ok()));
+    }
+
+    #[test]
+    fn options_are_shown_as_typed() {
+        let usual = SetOptions::new(Shape { data: 2, parity: 1 }, 7);
+        assert_eq!(usual.to_string(), "set --geometry 2+1 --crashes 7");
+        let other = SetOptions { slow: true, replaces: false, rolled_back: 2, ..usual };
+        assert_eq!(other.flags(), " --slow --no-replacing --rolled-back 2");
     }
 }

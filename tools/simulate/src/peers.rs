@@ -1,12 +1,12 @@
 //! The way between simulated drives: in order for each drive, after any delay.
 
-use engine_env::Env;
+use engine_env::{Env, Rule};
 use engine_set::{DriveOutcome, DriveRequest, Member, Peers};
 use engine_store::DriveError;
 use engine_types::Position;
 use futures_channel::oneshot;
 use shards_sim::SimEnv;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::rc::Rc;
@@ -25,6 +25,7 @@ struct Link {
 pub struct SimPeers {
     env: SimEnv,
     links: Rc<RefCell<Vec<Link>>>,
+    views_written: Rc<Cell<u64>>,
 }
 
 impl SimPeers {
@@ -32,7 +33,13 @@ impl SimPeers {
     #[must_use]
     pub fn new(env: SimEnv, count: usize) -> Self {
         let links = (0..count).map(|_| Link::default()).collect();
-        Self { env, links: Rc::new(RefCell::new(links)) }
+        Self { env, links: Rc::new(RefCell::new(links)), views_written: Rc::default() }
+    }
+
+    /// How many views drives have made durable; one that three drives wrote counts three times.
+    #[must_use]
+    pub fn views_written(&self) -> u64 {
+        self.views_written.get()
     }
 
     /// Puts a member in its position.
@@ -74,9 +81,13 @@ impl SimPeers {
             match member {
                 None => _ = reply.send(Err(DriveError::Failed)),
                 Some(member) => {
+                    let is_view = matches!(request, DriveRequest::WriteView(_));
+                    let views = Rc::clone(&self.views_written);
                     let serving = member.serve(request);
                     self.env.spawn(async move {
-                        _ = reply.send(serving.await);
+                        let outcome = serving.await;
+                        views.set(views.get() + u64::from(is_view && outcome.is_ok()));
+                        _ = reply.send(outcome);
                     });
                 }
             }
@@ -102,5 +113,9 @@ impl Peers for SimPeers {
             self.env.spawn(self.clone().pump(index));
         }
         async move { answer.await.unwrap_or(Err(DriveError::Failed)) }
+    }
+
+    fn breaks(&self, rule: Rule) -> bool {
+        self.env.breaks(rule)
     }
 }

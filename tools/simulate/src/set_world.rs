@@ -2,22 +2,29 @@
 //! deletes everything.
 //!
 //! Invariants: the run depends on the seed and the options only; within the parity every process
-//! comes into service, heals and judges everything within a bounded number of steps.
+//! comes into service, heals and judges everything within a bounded number of steps; what is
+//! answered while too few drives are there for writes is judged too.
 
-use crate::drives::{Drives, Health};
+use crate::drives::{DriveSnapshot, Drives, Health};
 use crate::model::Model;
 use crate::options::{INLINE_BYTES_MAX, SetOptions, Swarm};
 use crate::process::{Process, Site, Verdict};
 use crate::progress::PROGRESS_STEPS_MAX;
 use crate::totals::SeedReport;
-use engine_env::Env;
-use engine_types::Position;
+use engine_env::{Env, Rule};
+use engine_set::SetConfig;
+use engine_types::{Position, PositionSet};
 use shards_sim::{Random, World};
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 /// A set that need not come into service gets so many.
 const PATIENCE_STEPS: u64 = 20_000;
+/// Drives take up to so many times longer than others where they differ in speed.
+const SLOWER: [u64; 4] = [1, 1, 3, 10];
+/// A process that dies while it writes a view makes at most so many steps more.
+const INTERRUPT_STEPS: u64 = 40;
 
 struct SetWorld {
     site: Site,
@@ -27,6 +34,10 @@ struct SetWorld {
     was_served: bool,
     /// What each drive could take when the set was empty.
     free_bytes: Vec<u64>,
+    /// The drives after each process that answered a write, oldest first.
+    snapshots: VecDeque<Vec<DriveSnapshot>>,
+    /// Writes acknowledged by then.
+    acknowledged: u64,
 }
 
 /// Runs a seed to its end.
@@ -46,16 +57,32 @@ pub fn run_seed(seed: u64, options: &SetOptions) -> Result<SeedReport, String> {
     outcome.map(|()| SeedReport { totals, trace })
 }
 
+/// What the members agree on; in the twin of rule 5 metadata lies on P drives.
+fn config_of(options: &SetOptions) -> Result<SetConfig, String> {
+    let mut config = options.shape.config().map_err(|error| error.to_string())?;
+    if options.broken.contains(Rule::MetadataWidth) {
+        config.quorums.metadata = usize::from(options.shape.parity).max(1);
+        config.quorums.metadata_write = 0;
+        config.quorums.metadata_read = 0;
+    }
+    Ok(config)
+}
+
 impl SetWorld {
     fn new(seed: u64, options: &SetOptions) -> Result<Self, String> {
         let shape = options.shape;
-        let config = shape.config().map_err(|error| error.to_string())?;
+        let config = config_of(options)?;
         let swarm = Swarm::draw(seed, options);
         let world = World::new(seed);
         world.set_rare(swarm.rare);
+        world.set_broken(options.broken);
         let drives = Drives::new(seed, (shape.drives(), shape.parity), options.within_parity);
+        let mut speed = Random::new(seed, "speed");
         for position in drives.all().iter() {
-            drives.media(position).set_delay_us_max(swarm.delay_us_max);
+            let slower = if options.slow { *speed.pick(&SLOWER) } else { 1 };
+            let media = drives.media(position);
+            media.set_delay_us_max(swarm.delay_us_max * slower);
+            media.set_unlocked(options.broken.contains(Rule::DriveLock));
         }
         let stripe_bytes = config.geometry.stripe_bytes() as usize;
         let model = Model::new(INLINE_BYTES_MAX as usize, stripe_bytes);
@@ -69,8 +96,15 @@ impl SetWorld {
             verdict: Verdict::default(),
         };
         let random = Random::new(seed, "set world");
-        let free_bytes = Vec::new();
-        Ok(Self { site, options: *options, random, was_served: false, free_bytes })
+        Ok(Self {
+            site,
+            options: *options,
+            random,
+            was_served: false,
+            free_bytes: Vec::new(),
+            snapshots: VecDeque::new(),
+            acknowledged: 0,
+        })
     }
 
     fn run(&mut self) -> Result<(), String> {
@@ -97,7 +131,33 @@ impl SetWorld {
         let power_cut = self.random.below(8) < self.site.swarm.power_cuts;
         self.site.drives.crash(&mut self.random, power_cut);
         self.site.totals.borrow_mut().crashes += 1;
+        self.roll_back();
         outcome
+    }
+
+    /// A drive comes back as it was some starts ago. Only starts count whose process answered a
+    /// write: then the others have a durable record of where the drive stood when it started. What
+    /// it did since they know with the marks, so that one start back may go unseen.
+    fn roll_back(&mut self) {
+        let back = usize::from(self.options.rolled_back);
+        let acknowledged = self.site.model.borrow().acknowledged;
+        if back == 0 || acknowledged == self.acknowledged {
+            return;
+        }
+        self.acknowledged = acknowledged;
+        let drives = &self.site.drives;
+        let position = Position(self.random.below(u64::from(self.site.config.set_size)) as u8);
+        if self.snapshots.len() == back && self.random.one_in(2) && drives.may_lose(position) {
+            let old = self.snapshots[0].get(usize::from(position.0));
+            if old.is_some_and(|old| drives.roll_back(position, old)) {
+                self.site.totals.borrow_mut().rolled_back += 1;
+                self.snapshots.clear();
+            }
+        }
+        self.snapshots.push_back(drives.snapshot());
+        if self.snapshots.len() > back {
+            self.snapshots.pop_front();
+        }
     }
 
     /// Some drives stay away from the next process, some come back, some are replaced.
@@ -115,10 +175,11 @@ impl SetWorld {
             if drives.health(position) != Health::Fine {
                 match random.below(8) {
                     0..3 => drives.restore(position),
-                    3 => {
+                    3 if self.options.replaces => {
                         drives.replace(position);
                         totals.replaced += 1;
                     }
+                    3 => drives.restore(position),
                     _ => {}
                 }
             } else if random.one_in(4) && drives.may_lose(position) {
@@ -136,19 +197,20 @@ impl SetWorld {
     }
 
     fn life(&mut self, process: &Rc<Process>) -> Result<(), String> {
+        if self.was_served && self.options.interrupts && self.random.one_in(2) {
+            return self.die_while_writing_a_view(process);
+        }
         if self.was_served && self.random.one_in(4) {
             // It dies while it recovers or changes the view.
             let steps = self.random.below(8000);
             return self.site.steps(steps);
         }
         if !self.come_into_service(process)? {
-            // With half of the drives what is decided may still be read, and must be right.
-            let is_read = process.installed().is_some();
-            return if is_read { self.check(process, false) } else { Ok(()) };
+            return Ok(());
         }
         let drives = &self.site.drives;
         // Drives that are behind catch up now, or under the load.
-        let waits = drives.are_back() && self.options.within_parity && !self.random.one_in(3);
+        let waits = drives.are_back() && self.options.must_heal() && !self.random.one_in(3);
         if waits {
             self.site.until(process, "the set is whole", |process| {
                 process.status.is_whole(process.site.config.all())
@@ -161,6 +223,15 @@ impl SetWorld {
             self.load(process)?;
         }
         Ok(())
+    }
+
+    /// Some drives have the view that is being written, and others do not.
+    fn die_while_writing_a_view(&mut self, process: &Rc<Process>) -> Result<(), String> {
+        let count = 1 + self.random.below(u64::from(self.site.config.set_size));
+        let is_there = |process: &Process| process.peers.views_written() >= count;
+        self.site.wait(process, PATIENCE_STEPS, is_there)?;
+        let steps = self.random.below(INTERRUPT_STEPS);
+        self.site.steps(steps)
     }
 
     fn last_life(&mut self, process: &Rc<Process>) -> Result<(), String> {
@@ -180,15 +251,18 @@ impl SetWorld {
 
     /// Waits until writes are served. `false`: they need not be, with so many drives lost.
     fn come_into_service(&mut self, process: &Rc<Process>) -> Result<bool, String> {
-        let (config, drives) = (&self.site.config, &self.site.drives);
-        let left = config.all().minus(drives.out()).minus(drives.rotten());
-        let is_enough = config.floor_holds(left) && left.len() >= config.quorums.view_majority;
-        // Where too few are in sync, those that are back must catch up first.
-        let is_due = self.options.within_parity && (is_enough || drives.are_back());
+        let is_due = self.is_service_due();
         let limit = if is_due { PROGRESS_STEPS_MAX } else { PATIENCE_STEPS };
+        self.site.wait(process, limit, |process| process.installed().is_some())?;
+        if process.installed().is_some_and(|installed| !installed.writable) {
+            // With half of the drives what is decided may still be read, and must be right.
+            self.check(process, false)?;
+        }
         let is_served = self.site.wait(process, limit, |process| process.status.is_writable())?;
         if is_due && !is_served {
-            return Err(format!("not in service with {left}: {}", process.status.describe()));
+            let (present, out) = (self.site.drives.present(), self.site.drives.out());
+            let status = process.status.describe();
+            return Err(format!("not in service with {present}, out {out}: {status}"));
         }
         if is_served && !self.was_served {
             self.was_served = true;
@@ -197,6 +271,19 @@ impl SetWorld {
             self.begin_rot();
         }
         Ok(is_served)
+    }
+
+    /// Whether the drives that are there must come to take writes. Where too few of them are in
+    /// sync, those that are back must catch up first.
+    fn is_service_due(&self) -> bool {
+        let (config, drives) = (&self.site.config, &self.site.drives);
+        let suffices = |positions: PositionSet| {
+            config.floor_holds(positions) && positions.len() >= config.quorums.view_majority
+        };
+        let left = config.all().minus(drives.out()).minus(drives.rotten());
+        let is_within = self.options.within_parity;
+        (is_within && (suffices(left) || suffices(drives.present())))
+            || (self.options.must_heal() && drives.are_back())
     }
 
     fn begin_rot(&mut self) {
@@ -234,19 +321,19 @@ impl SetWorld {
         self.heal_drives();
         process.status.force_change();
         let is_whole = |process: &Process| process.status.is_whole(process.site.config.all());
-        if self.options.within_parity {
+        if self.options.must_heal() {
             self.site.until(process, "the set heals", is_whole)?;
         } else if !self.site.wait(process, PROGRESS_STEPS_MAX / 20, is_whole)? {
             self.check(process, false)?;
             process.quiet.set(false);
             return Ok(false);
         }
-        self.check(process, self.options.within_parity)?;
+        self.check(process, self.options.must_heal())?;
         let random = Random::new(self.random.next(), "probe");
         self.site.finish(Rc::clone(process).probe_owners(random), "probing owners")?;
         process.quiet.set(false);
         self.begin_rot();
-        Ok(self.options.within_parity)
+        Ok(self.options.must_heal())
     }
 
     fn check(&mut self, process: &Rc<Process>, strict: bool) -> Result<(), String> {

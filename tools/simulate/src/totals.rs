@@ -27,6 +27,8 @@ pub struct Totals {
     pub rebuilt: u64,
     /// Drives that were made to fail, stall or stay away.
     pub faults: u64,
+    /// Drives that came back as they were some starts ago.
+    pub rolled_back: u64,
     /// Drives replaced by empty ones.
     pub replaced: u64,
     /// Bits flipped.
@@ -82,6 +84,7 @@ impl Totals {
             ("catch-ups cut short", &mut self.catch_ups_failed),
             ("fragments rebuilt", &mut self.rebuilt),
             ("drives lost", &mut self.faults),
+            ("drives rolled back", &mut self.rolled_back),
             ("drives replaced", &mut self.replaced),
             ("bits flipped", &mut self.flipped),
             ("uploads completed", &mut self.completed),

@@ -143,14 +143,48 @@ impl Process {
         self.count(|totals| totals.races += 1);
     }
 
-    /// Reads keys while others write them: what is found may be old or new, never wrong.
+    /// Reads keys while others write them: what is found may be old or new, never wrong, and what
+    /// was seen once is not unseen.
     async fn read_on(self: Rc<Self>, mut random: Random) {
         while !self.quiet.get() {
-            let key = random.below(self.site.swarm.keys);
-            if let Err(what) = self.look(key, &mut random).await {
-                self.site.verdict.wrong(what);
+            let key = self.key_to_read(&mut random);
+            let before = self.site.model.borrow().changes(key);
+            match self.see(key, &mut random).await {
+                Ok(Some((value, epoch))) => self.judge_seen(key, before, value, epoch),
+                Ok(None) => {}
+                Err(what) => self.site.verdict.wrong(what),
             }
             self.pause(&mut random).await;
         }
+    }
+
+    /// Any key; with slow drives rather one that is being written.
+    fn key_to_read(&self, random: &mut Random) -> u64 {
+        let keys = self.site.swarm.keys;
+        if self.site.swarm.slow {
+            let under_way = self.site.model.borrow().under_way(keys);
+            if !under_way.is_empty() {
+                return *random.pick(&under_way);
+            }
+        }
+        random.below(keys)
+    }
+
+    async fn see(&self, key: u64, random: &mut Random) -> Result<Option<(Value, u32)>, String> {
+        if self.site.swarm.slow {
+            let head = self.head(key).await?;
+            return Ok(head.map(|head| (head.value, head.epoch)));
+        }
+        self.look(key, random).await
+    }
+
+    /// A read that overlaps an answered write may have seen what was before it: it says nothing.
+    fn judge_seen(&self, key: u64, before: u64, value: Value, epoch: u32) {
+        let mut model = self.site.model.borrow_mut();
+        if model.changes(key) != before {
+            return;
+        }
+        let judged = model.judge(key, value, epoch);
+        self.site.verdict.note(judged.map_err(|what| format!("a reader: {what}")));
     }
 }

@@ -1,9 +1,10 @@
 //! A handful of seeds of every shape. More: `BASALT_SEEDS=100 cargo test -p simulate`, or the
 //! program.
 
+use simulate::drive_world::{self, DriveOptions};
 use simulate::options::{SetOptions, Shape};
+use simulate::set_world;
 use simulate::totals::Totals;
-use simulate::{drive_world, set_world};
 
 fn number(name: &str, usual: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
@@ -62,7 +63,8 @@ fn the_same_seed_gives_the_same_run() {
 
 #[test]
 fn one_drive_keeps_what_it_acknowledged() {
-    let report = drive_world::run_seed(1, 20).unwrap();
+    let report = drive_world::run_seed(1, &DriveOptions::new(20)).unwrap();
     assert!(report.totals.acknowledged > report.totals.crashes);
-    assert_eq!(drive_world::run_seed(2, 4), drive_world::run_seed(2, 4));
+    let short = DriveOptions::new(4);
+    assert_eq!(drive_world::run_seed(2, &short), drive_world::run_seed(2, &short));
 }

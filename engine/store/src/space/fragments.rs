@@ -238,6 +238,7 @@ impl Space {
             in_use: false,
             starving: false,
             unmerged: false,
+            keeps_reserve: self.keeps_reserve,
         };
         for (append, extents) in self.reserved.values().chain(self.parted.values()) {
             for extent in extents {
