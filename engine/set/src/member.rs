@@ -234,12 +234,18 @@ impl<E: Env, P: Peers> Member<E, P> {
                 store.finish_fragment(data).await?;
                 Ok(DriveReply::Done)
             }),
-            DriveRequest::PromisePayload(bytes) => Box::pin(async move {
+            DriveRequest::PromisePayload(epoch, _) if epoch != inner.accepts.get() => {
+                done(Err(DriveError::Fenced))
+            }
+            DriveRequest::PromisePayload(_, bytes) => Box::pin(async move {
                 store.promise_payload(bytes).await?;
                 Ok(DriveReply::Done)
             }),
-            DriveRequest::ReturnPromise(bytes) => {
-                store.return_payload_promise(bytes);
+            DriveRequest::ReturnPromise(epoch, bytes) => {
+                // With the epoch all its promises went.
+                if epoch == inner.accepts.get() {
+                    store.return_payload_promise(bytes);
+                }
                 done(Ok(DriveReply::Done))
             }
             DriveRequest::Get(key) => {

@@ -70,9 +70,9 @@ pub enum DriveRequest {
     /// The fragment is complete: footer, and flush where it needs one.
     Finish(DataId),
     /// Promise log space for a payload, or give the promise back.
-    PromisePayload(u64),
+    PromisePayload(Epoch, u64),
     /// Give a promise of log space back.
-    ReturnPromise(u64),
+    ReturnPromise(Epoch, u64),
     /// Log a write, adopting a finished fragment; marks go before it.
     Prepare(Box<Prepare>),
     /// Log marks; answered when durable.

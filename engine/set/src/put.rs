@@ -17,7 +17,7 @@ use engine_format::{
 };
 use engine_store::FragmentPlan;
 use engine_types::{
-    Attribute, BucketId, Condition, DataId, FragmentIndex, Geometry, Key, ObjectChecksum,
+    Attribute, BucketId, Condition, DataId, Epoch, FragmentIndex, Geometry, Key, ObjectChecksum,
     ObjectInfo, PartNumber, PoolId, PositionSet, Sequence, UploadId,
 };
 use futures_util::future::join_all;
@@ -267,8 +267,8 @@ impl<E: Env, P: Peers> Put<E, P> {
         let old = inner.current(&held.order, &held.suffix).await?;
         check_condition(&finish.condition, old.as_ref().map(|(record, _)| record))?;
         let mut change = Change::of(Vec::new());
-        let storage = self.storage(inner, held, &mut change).await?;
         release_old(inner, held, old, &mut change)?;
+        let storage = self.storage(inner, held, &mut change).await?;
         let mut record = ObjectRecord {
             sequence: Sequence::ZERO,
             metadata_revision: 0,
@@ -324,7 +324,8 @@ impl<E: Env, P: Peers> Put<E, P> {
                 change.holders = inner.holders(&held.order, &held.view);
                 change.payload = Bytes::from(std::mem::take(bytes));
                 change.data = CommitData::Payload;
-                inner.promise_payload(change.holders, change.payload.len() as u64).await?;
+                let epoch = held.view.view.epoch;
+                inner.promise_payload(epoch, change.holders, change.payload.len() as u64).await?;
                 Ok(Storage::Inline)
             }
             Body::Fragments(stream) => {
@@ -393,11 +394,12 @@ impl<E: Env, P: Peers> Inner<E, P> {
     /// Promises log space on all holders, or on none.
     pub(crate) async fn promise_payload(
         &self,
+        epoch: Epoch,
         holders: PositionSet,
         bytes: u64,
     ) -> Result<(), SetError> {
         let calls = holders.iter().map(|position| {
-            let call = self.peers.call(position, DriveRequest::PromisePayload(bytes));
+            let call = self.peers.call(position, DriveRequest::PromisePayload(epoch, bytes));
             async move { (position, call.await) }
         });
         let outcomes = join_all(calls).await;
@@ -407,7 +409,7 @@ impl<E: Env, P: Peers> Inner<E, P> {
         };
         for (position, outcome) in outcomes {
             if outcome.is_ok() {
-                _ = self.peers.call(position, DriveRequest::ReturnPromise(bytes)).await;
+                _ = self.peers.call(position, DriveRequest::ReturnPromise(epoch, bytes)).await;
             }
         }
         Err(error.into())

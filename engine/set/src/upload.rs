@@ -246,7 +246,8 @@ impl<E: Env, P: Peers> Member<E, P> {
         }
         change.payload = Bytes::from(table.encode());
         change.data = CommitData::Payload;
-        inner.promise_payload(change.holders, change.payload.len() as u64).await?;
+        let (epoch, bytes) = (held.view.view.epoch, change.payload.len() as u64);
+        inner.promise_payload(epoch, change.holders, bytes).await?;
         let object = inner.completed(&held, &completion, &table, record);
         self.commit_completed(&held, change, object).await
     }

@@ -54,12 +54,18 @@ impl<E: Env> Shared<E> {
         let may_move = self.space.borrow().log_may_take(true);
         let log = self.log_victim(&start, memory).filter(|_| may_move);
         if let Some(victim) = log {
-            return self.clean_log(victim, memory).await;
+            self.cleaning.set(true);
+            let outcome = self.clean_log(victim, memory).await;
+            self.cleaning.set(false);
+            return outcome;
         }
         let may_relocate = may_move && !self.log.borrow().stalled;
         let append = self.space.borrow().append_victims(self.live_bytes_max(), &memory.in_vain);
         if may_relocate && !append.is_empty() {
-            return self.clean_append(append, memory).await;
+            self.cleaning.set(true);
+            let outcome = self.clean_append(append, memory).await;
+            self.cleaning.set(false);
+            return outcome;
         }
         if self.is_merge_due(memory) {
             return self.merge_all(memory).await;
@@ -270,7 +276,9 @@ impl<E: Env> Shared<E> {
     ) -> Result<(), DriveError> {
         let outcome = self.relocate_all(&victims).await;
         match outcome {
-            Ok(()) | Err(DriveError::Full | DriveError::Io(IoError::Failed(_))) => {}
+            // The log must be cut short first.
+            Ok(false) => return Ok(()),
+            Ok(true) | Err(DriveError::Full | DriveError::Io(IoError::Failed(_))) => {}
             Err(error) => return Err(error),
         }
         for victim in victims {
@@ -283,10 +291,11 @@ impl<E: Env> Shared<E> {
         Ok(())
     }
 
+    /// `false` where the log has too little room to go on.
     async fn relocate_all(
         self: &Rc<Self>,
         victims: &BTreeSet<SegmentId>,
-    ) -> Result<(), DriveError> {
+    ) -> Result<bool, DriveError> {
         let mut start = vec![Keyspace::Fragments as u8];
         let end = [Keyspace::Fragments as u8 + 1];
         loop {
@@ -295,12 +304,15 @@ impl<E: Env> Shared<E> {
                 let Some(value) = &entry.value else { continue };
                 let record = FragmentRecord::from_value(value)?;
                 if record.extents.iter().any(|extent| victims.contains(&extent.segment)) {
+                    if !self.space.borrow().log_may_take(true) {
+                        return Ok(false);
+                    }
                     self.relocate(record).await?;
                 }
             }
             match page.next {
                 Some(next) => start = next,
-                None => return Ok(()),
+                None => return Ok(true),
             }
         }
     }

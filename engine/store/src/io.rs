@@ -140,9 +140,11 @@ impl<E: Env> Shared<E> {
             if outcome.is_err() {
                 self.housekeeping_wanted();
             }
-            let waits = matches!(outcome, Err(DriveError::Cleaning)) && self.failed().is_none();
-            if !waits || self.env.now_us() >= end_us {
+            if !matches!(outcome, Err(DriveError::Cleaning)) || self.env.now_us() >= end_us {
                 return outcome;
+            }
+            if let Some(error) = self.failed() {
+                return Err(error);
             }
             self.env.sleep_us(ROOM_POLL_US).await;
         }

@@ -277,8 +277,13 @@ impl<E: Env> Shared<E> {
         let limits = Limits {
             bytes_max: log.batch_bytes_max(self.config.batch_bytes_max, segment_bytes),
             records_max: self.config.batch_records_max,
-            urgent: is_urgent && !room[0],
+            urgent: (is_urgent || self.cleaning.get()) && !room[0],
         };
+        if limits.urgent && !is_urgent {
+            // Cleaning counts on what is left of the segment; what it frees is for the others.
+            log.stalled = true;
+            return None;
+        }
         let (urgent, others, bytes) = log.next_batch(&limits);
         let batch_bytes = (BatchHeader::BYTES + bytes).next_multiple_of(BLOCK_BYTES) as u64;
         let fits = log.next.offset_bytes + batch_bytes <= segment_bytes;

@@ -14,7 +14,7 @@ use crate::runs::Runs;
 use crate::space::Space;
 use crate::state::{Pending, State};
 use crate::store::{Parts, Store};
-use engine_env::{BrokenRules, DmaBuf, Drive, Env, Rule};
+use engine_env::{BrokenRules, DmaBuf, Drive, Env, IoError, Rule};
 use engine_format::{
     Checkpoint, DriveState, FormatError, LogLink, LogPosition, SUPERBLOCK_BYTES, SegmentHeader,
     Successor, Superblock,
@@ -296,6 +296,9 @@ async fn load_checkpoint<D: Drive>(
     Ok(())
 }
 
+/// How many bad places are passed over at an opening.
+const HEADER_TRIES: u32 = 3;
+
 /// Takes a fresh segment, names in its header where the old log was cut, and raises the
 /// incarnation.
 async fn go_on<D: Drive>(
@@ -306,24 +309,36 @@ async fn go_on<D: Drive>(
     broken: BrokenRules,
 ) -> Result<Log, DriveError> {
     let end = replayed.end;
+    let mut tries = 0;
     let incarnation = superblock.incarnation + 1;
     let generation = u64::from(incarnation) << 32;
-    let mut take = || space.take_segment().ok_or(DriveError::Full);
-    let (fresh, second, third) = (take()?, take()?, take()?);
-    let header = SegmentHeader {
-        drive: superblock.drive,
-        segment: fresh,
-        generation: generation + 1,
-        previous: LogLink {
-            segment: end.segment,
-            generation: end.generation,
-            batch_sequence: end.batch_sequence,
-            chain: end.chain,
-        },
+    let (fresh, header) = loop {
+        let fresh = space.take_segment().ok_or(DriveError::Full)?;
+        let header = SegmentHeader {
+            drive: superblock.drive,
+            segment: fresh,
+            generation: generation + 1,
+            previous: LogLink {
+                segment: end.segment,
+                generation: end.generation,
+                batch_sequence: end.batch_sequence,
+                chain: end.chain,
+            },
+        };
+        let offset = u64::from(fresh.0) * superblock.segment_bytes;
+        match drive.write(offset, DmaBuf::copy_of(&header.encode())).await {
+            Ok(()) => break (fresh, header),
+            // A bad place costs no drive; a drive that takes nothing does.
+            Err(IoError::Failed(_)) if tries < HEADER_TRIES => {
+                tries += 1;
+                space.set_bad(fresh);
+            }
+            Err(error) => return Err(error.into()),
+        }
     };
-    let offset = u64::from(fresh.0) * superblock.segment_bytes;
-    drive.write(offset, DmaBuf::copy_of(&header.encode())).await?;
     drive.flush().await?;
+    let mut take = || space.take_segment().ok_or(DriveError::Full);
+    let (second, third) = (take()?, take()?);
     superblock.incarnation = incarnation;
     superblock.generation += 1;
     superblock.log_tail = fresh;

@@ -131,7 +131,10 @@ impl<D: Drive> Replay<'_, D> {
     /// The header of the announced segment that goes on from the segment of `at`, if one does.
     /// The second counts before the first: it is begun only where writing the first has failed.
     async fn follower(&self, at: &LogPosition) -> Result<Option<SegmentHeader>, DriveError> {
-        for successor in at.successors.iter().rev() {
+        // Generations rise along the chain: what is older was given up for this one, and a bad
+        // place there is nobody's loss.
+        let newer = |successor: &&Successor| successor.generation > at.generation;
+        for successor in at.successors.iter().rev().filter(newer) {
             let header = match self.read_header(successor.segment).await {
                 Ok(header) => header,
                 Err(DriveError::Format(_)) => continue,

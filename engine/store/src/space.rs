@@ -26,6 +26,8 @@ const EXTENTS_MAX: usize = 2048;
 pub(crate) const LOG_KEEPS: usize = 4;
 /// Prepared free segments kept for a checkpoint while nothing holds it up.
 const INDEX_KEEPS: usize = 4;
+/// At most one of so many segments is kept out of use.
+const BAD_SHARE: usize = 16;
 /// Superblocks, the start of the log, its head and two announced successors: a drive that was
 /// never written to.
 const SEGMENTS_IDLE: u32 = 5;
@@ -46,6 +48,10 @@ pub(crate) struct Space {
     slots: Vec<Slot>,
     free: BTreeSet<u32>,
     partial: BTreeSet<u32>,
+    /// What could be free when it was reckoned last, and the free segments and `unmerged` then.
+    judged: Option<(u32, bool, u32)>,
+    /// Segments that a write of the log failed in: never used again before the next opening.
+    bad: BTreeSet<u32>,
     prepared: u32,
     segment_bytes: u64,
     append: Option<(SegmentId, u32)>,
@@ -89,6 +95,8 @@ impl Space {
             free: (1..segment_count).collect(),
             slots,
             partial: BTreeSet::new(),
+            judged: None,
+            bad: BTreeSet::new(),
             prepared: prepared.min(segment_count),
             segment_bytes,
             append: None,
@@ -359,7 +367,18 @@ impl Space {
     pub(crate) fn free_segment(&mut self, segment: SegmentId) {
         assert!(segment.0 != 0, "segment 0 holds the superblocks");
         self.replace(segment, Slot::Free);
-        self.free.insert(segment.0);
+        if !self.bad.contains(&segment.0) {
+            self.free.insert(segment.0);
+        }
+    }
+
+    /// Keeps a segment out of use from now on, or from when it is free on.
+    pub(crate) fn set_bad(&mut self, segment: SegmentId) {
+        // Where much seems bad it is not the place, and the drive needs its space.
+        if self.bad.len() < self.slots.len() / BAD_SHARE {
+            self.bad.insert(segment.0);
+            self.free.remove(&segment.0);
+        }
     }
 
     /// Frees a log segment that nothing refers to, if it still is that one.

@@ -107,6 +107,8 @@ pub(crate) struct Shared<E: Env> {
     /// Settled commits that wait for a flush before they are queued.
     flushing_first: Cell<usize>,
     pub growing: Cell<bool>,
+    /// A segment is being cleaned: its moves must find room in the log.
+    pub cleaning: Cell<bool>,
     pub closed: Cell<bool>,
 }
 
@@ -166,6 +168,7 @@ impl<E: Env> Store<E> {
             failed: Cell::new(None),
             housekeeping: RefCell::new(None),
             growing: Cell::new(false),
+            cleaning: Cell::new(false),
             closed: Cell::new(false),
         });
         let housekeeper = Rc::clone(&shared);

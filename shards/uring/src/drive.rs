@@ -331,10 +331,14 @@ impl Drive for RealDrive {
     fn flush(&self) -> impl Future<Output = Result<(), IoError>> + use<> {
         let refused = self.flush_refusal();
         let receivers = if refused.is_none() { self.flush_files(None) } else { Vec::new() };
+        let drive = self.clone();
         async move {
             match refused {
                 Some(error) => Err(error),
-                None => flushed(receivers).await,
+                None => {
+                    flushed(receivers).await?;
+                    drive.flush_held()
+                }
             }
         }
     }
@@ -355,7 +359,7 @@ impl Drive for RealDrive {
                         Some(error) => WriteFlushError::Flush(error),
                         None => WriteFlushError::Write(error),
                     })?;
-                    others.map_err(WriteFlushError::Flush)
+                    others.and_then(|()| drive.flush_held()).map_err(WriteFlushError::Flush)
                 }
                 Begun::Apart { write } => {
                     outcome(write).await.map_err(WriteFlushError::Write)?;
@@ -375,6 +379,12 @@ enum Begun {
 }
 
 impl RealDrive {
+    /// Of flushes that overlap the kernel tells only one of a failed write, and the others that
+    /// all is well: they hold only if none failed by now.
+    fn flush_held(&self) -> Result<(), IoError> {
+        self.inner.state.flush_error.get().map_or(Ok(()), Err)
+    }
+
     fn begin_write_and_flush(
         &self,
         offset_bytes: u64,

@@ -51,6 +51,11 @@ impl<E: Env> Shared<E> {
         // Without room here the next batch goes on in `next[0]`.
         log.next = LogPosition { offset_bytes: segment_bytes, successors: next, ..end };
         log.bytes_since_checkpoint += segment_bytes - end.offset_bytes;
+        for batch in
+            log.in_flight.values().filter(|batch| batch.outcome.is_some_and(|o| o.is_err()))
+        {
+            space.set_bad(batch.end.segment);
+        }
         space.seal_log(end.segment, end.generation, end.batch_sequence);
         let lost = std::mem::take(&mut log.in_flight);
         for (record, _, reply) in lost.into_values().flat_map(|batch| batch.records).rev() {

@@ -226,6 +226,8 @@ impl Space {
             slots: self.slots.clone(),
             free: BTreeSet::new(),
             partial: BTreeSet::new(),
+            judged: None,
+            bad: BTreeSet::new(),
             prepared: self.prepared,
             segment_bytes: self.segment_bytes,
             append: None,
@@ -279,6 +281,11 @@ impl Space {
         }
     }
 
+    /// What an append segment is sure to take: behind that the next fragment may not fit.
+    pub(super) fn append_bytes(&self) -> u64 {
+        self.segment_bytes - EXTENT_BYTES_MIN.min(self.segment_bytes / 4)
+    }
+
     /// The append segments with the least in use, none above `live_bytes_max`, whose fragments
     /// fit a segment together, but those of `in_vain`.
     pub(crate) fn append_victims(
@@ -286,6 +293,7 @@ impl Space {
         live_bytes_max: u64,
         in_vain: &BTreeSet<(SegmentId, u64)>,
     ) -> BTreeSet<SegmentId> {
+        let live_bytes_max = live_bytes_max.min(self.append_bytes());
         let mut victims: Vec<(u64, SegmentId)> = self
             .slots
             .iter()

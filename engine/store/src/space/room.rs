@@ -14,12 +14,25 @@ impl Space {
         if !self.starving {
             return Ok(());
         }
-        let could_be_free = self.had_segments().saturating_sub(self.live_segments());
-        if self.unmerged || could_be_free > kept {
+        if self.unmerged || self.could_be_free() > kept {
             Err(NoSpace::Cleaning)
         } else {
             Err(NoSpace::Full)
         }
+    }
+
+    /// Free segments of a drive without garbage. Many ask while room is short: it is reckoned anew
+    /// only where something came of cleaning.
+    fn could_be_free(&mut self) -> u32 {
+        let now = (self.free_segments(), self.unmerged);
+        if let Some((free, unmerged, could_be_free)) = self.judged
+            && (free, unmerged) == now
+        {
+            return could_be_free;
+        }
+        let could_be_free = self.had_segments().saturating_sub(self.live_segments());
+        self.judged = Some((now.0, now.1, could_be_free));
+        could_be_free
     }
 
     /// Segments of the drive, or those prepared while the host has no more.
@@ -29,7 +42,7 @@ impl Space {
 
     /// Segments a drive without garbage would need, and the share cleaning leaves.
     fn live_segments(&self) -> u32 {
-        let (mut whole, mut bytes) = (0_u64, 0_u64);
+        let (mut whole, mut bytes, mut append_bytes) = (self.bad.len() as u64, 0_u64, 0_u64);
         for slot in &self.slots {
             match slot {
                 Slot::Free => {}
@@ -37,9 +50,11 @@ impl Space {
                 // Announced, or written to since the last checkpoint, which cleaning waits for.
                 Slot::Log { last_batch: u64::MAX, .. } => whole += 1,
                 Slot::Log { live_bytes, .. } => bytes += live_bytes,
-                Slot::Append { live_units } => bytes += live_units * UNIT_BYTES,
+                Slot::Append { live_units } => append_bytes += live_units * UNIT_BYTES,
             }
         }
+        // Packed as tightly as is sure.
+        whole += append_bytes.div_ceil(self.append_bytes());
         let with_garbage = (bytes + bytes / GARBAGE_SHARE).div_ceil(self.segment_bytes);
         u32::try_from(whole + with_garbage).unwrap_or(u32::MAX)
     }
