@@ -12,7 +12,7 @@ use crate::{IndexError, UNIT_BYTES};
 use crc_fast::CrcAlgorithm;
 
 /// The version of all layouts of this crate.
-pub(crate) const VERSION: u16 = 1;
+pub const VERSION: u16 = 1;
 /// Bytes of the sum, at the start of a frame.
 pub(crate) const SUM_BYTES: usize = 8;
 

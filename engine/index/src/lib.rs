@@ -25,6 +25,7 @@ mod tests;
 pub use block::{Block, BlockIter};
 pub use builder::{FinishedRun, RunBuilder};
 pub use error::IndexError;
+pub use frame::VERSION as FORMAT_VERSION;
 pub use merge::{BlockQueue, Merge, Merged, OnDropped, Source, Tombstones};
 pub use run::{BlockLocation, RunIndex};
 pub use summary::RunSummary;

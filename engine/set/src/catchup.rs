@@ -10,13 +10,15 @@ mod compare;
 mod entries;
 mod remove;
 
+pub(crate) use entries::settled;
+
 use crate::error::SetError;
 use crate::message::{DriveReply, DriveRequest, Installed, Peers, Prepare};
 use crate::view::{Change, Coordinator};
 use engine_env::Rule;
 use engine_format::{Commit, Entry, Keyspace};
 use engine_store::{DriveError, ScanPage};
-use engine_types::{DataId, ErrorClass, Position, PositionSet, Sequence};
+use engine_types::{DataId, DriveId, ErrorClass, Position, PositionSet, Sequence};
 use std::collections::BTreeSet;
 
 const PAGE_ENTRIES: usize = 256;
@@ -46,6 +48,8 @@ struct Way<'a, P: Peers> {
     coordinator: &'a Coordinator<P>,
     installed: Installed,
     position: Position,
+    /// The drive that began to catch up there.
+    drive: DriveId,
     /// Data ids the drive must hold.
     wanted: BTreeSet<DataId>,
     /// Data ids it held and need not.
@@ -71,6 +75,7 @@ impl<P: Peers> Coordinator<P> {
             coordinator: self,
             installed: installed.clone(),
             position,
+            drive: DriveId::default(),
             wanted: BTreeSet::new(),
             extra: Vec::new(),
             keeps_extra: false,
@@ -107,6 +112,7 @@ impl<P: Peers> Way<'_, P> {
         // Its undecided writes are decided by now: what of them holds, the others have.
         let reply = self.ask(self.position, DriveRequest::Fence).await?;
         let DriveReply::Hello(hello) = reply else { return Err(SetError::Unavailable) };
+        self.drive = hello.identity.drive;
         let pending: Vec<Sequence> = hello.unsettled.iter().map(|commit| commit.sequence).collect();
         if !pending.is_empty() && !self.peers().breaks(Rule::CatchUpPending) {
             self.ask(self.position, DriveRequest::Abort(pending)).await?;
@@ -137,7 +143,7 @@ impl<P: Peers> Way<'_, P> {
         // now say anew.
         self.compare_dirty().await?;
         self.release_extra().await?;
-        self.ask(self.position, DriveRequest::Rebuilt).await?;
+        self.ask(self.position, DriveRequest::Rebuilt(self.drive)).await?;
         let mut admit = PositionSet::EMPTY;
         admit.insert(self.position);
         coordinator.change(admit, false).await

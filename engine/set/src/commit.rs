@@ -6,6 +6,7 @@
 //! decide (rule 2), and the caller learns only that the outcome is unknown.
 
 use crate::error::SetError;
+use crate::heal::Rotten;
 use crate::member::{Inner, Member};
 use crate::message::{Dirty, DriveReply, DriveRequest, Installed, Peers, Prepare};
 use bytes::Bytes;
@@ -122,7 +123,7 @@ impl<E: Env, P: Peers> Inner<E, P> {
 
     /// The record of the object at a key this member owns, with its payload.
     pub(crate) async fn current(
-        &self,
+        self: &Rc<Self>,
         order: &Order,
         suffix: &[u8],
     ) -> Result<Option<(ObjectRecord, Option<Vec<u8>>)>, SetError> {
@@ -146,7 +147,7 @@ impl<E: Env, P: Peers> Inner<E, P> {
     /// The owner's own copy cannot be read: the payload may be rotten, the entry is asked of the
     /// other holders of the key.
     async fn current_elsewhere(
-        &self,
+        self: &Rc<Self>,
         order: &Order,
         suffix: &[u8],
         error: engine_store::DriveError,
@@ -163,12 +164,15 @@ impl<E: Env, P: Peers> Inner<E, P> {
                 return Err(SetError::Unavailable);
             }
         };
+        if matches!(error, DriveError::Format(_)) {
+            self.want_heal(Rotten::Payload(key));
+        }
         let value = entry.value.ok_or(SetError::Unavailable)?;
         let record = ObjectRecord::decode(&value).map_err(|_| SetError::Unavailable)?;
         self.with_payload_elsewhere(order, suffix, record).await
     }
 
-    async fn with_payload_elsewhere(
+    pub(crate) async fn with_payload_elsewhere(
         &self,
         order: &Order,
         suffix: &[u8],

@@ -10,7 +10,7 @@ use crate::message::{DriveReply, DriveRequest, Peers, Prepare};
 use crate::view::{Coordinator, Hellos};
 use bytes::Bytes;
 use engine_env::{DmaBuf, Rule};
-use engine_format::{Commit, CommitData, IndexKey, Keyspace, Mark, View};
+use engine_format::{Commit, CommitData, IndexKey, Keyspace, Mark, PeerKnown, View};
 use engine_store::FragmentPlan;
 use engine_types::{DataId, FragmentIndex, Geometry, Position, PositionSet, Sequence};
 use futures_util::future::join_all;
@@ -27,6 +27,8 @@ pub(crate) struct Decisions<'a, P: Peers> {
     pub undecided: Vec<Vec<u8>>,
     pub rolled_forward: u64,
     pub aborted: u64,
+    /// What the active drives had made durable once they had the marks of what was decided.
+    pub durable: BTreeMap<Position, PeerKnown>,
 }
 
 /// What the active drives say of a write.
@@ -60,8 +62,16 @@ impl<'a, P: Peers> Decisions<'a, P> {
         active: PositionSet,
         joining: PositionSet,
     ) -> Self {
-        let undecided = Vec::new();
-        Self { coordinator, view, active, joining, undecided, rolled_forward: 0, aborted: 0 }
+        Self {
+            coordinator,
+            view,
+            active,
+            joining,
+            undecided: Vec::new(),
+            rolled_forward: 0,
+            aborted: 0,
+            durable: BTreeMap::new(),
+        }
     }
 
     pub(crate) async fn run(&mut self, hellos: &Hellos) -> Result<(), SetError> {
@@ -109,7 +119,10 @@ impl<'a, P: Peers> Decisions<'a, P> {
         self.mark_decided(&marks).await
     }
 
-    async fn mark_decided(&self, through: &BTreeMap<Position, Sequence>) -> Result<(), SetError> {
+    async fn mark_decided(
+        &mut self,
+        through: &BTreeMap<Position, Sequence>,
+    ) -> Result<(), SetError> {
         let marks: Vec<Mark> = through.values().map(|through| Mark { through: *through }).collect();
         if marks.is_empty() {
             return Ok(());
@@ -118,14 +131,17 @@ impl<'a, P: Peers> Decisions<'a, P> {
     }
 
     /// Sends something to every active drive and waits until it is durable there.
-    async fn everywhere(&self, request: impl Fn() -> DriveRequest) -> Result<(), SetError> {
+    async fn everywhere(&mut self, request: impl Fn() -> DriveRequest) -> Result<(), SetError> {
         let calls = self.active.iter().map(|position| self.peers().call(position, request()));
         if self.breaks(Rule::DecisionDurable) {
             calls.for_each(drop);
             return Ok(());
         }
-        for outcome in join_all(calls).await {
-            outcome?;
+        let outcomes = join_all(calls).await;
+        for outcome in outcomes {
+            if let DriveReply::Durable(known) = outcome? {
+                self.durable.insert(known.position, known);
+            }
         }
         Ok(())
     }
@@ -326,36 +342,48 @@ pub(crate) async fn copy_fragment<P: Peers>(
     position: Position,
 ) -> Result<(), SetError> {
     let geometry = plan.geometry;
-    let codec = engine_codec::Codec::new(geometry.data, geometry.parity)
-        .map_err(|_| SetError::Unavailable)?;
     let fragment_bytes = geometry.fragment_bytes(plan.object_bytes);
     let mut offset = 0;
     while offset < fragment_bytes {
         let len = (fragment_bytes - offset).min(u64::from(geometry.cell_bytes)) as usize;
-        let calls = sources.iter().map(|(rank, source)| {
-            let call = peers.call(*source, DriveRequest::ReadFragment(plan.data, offset, len));
-            async move { (*rank, call.await) }
-        });
-        let mut present: Vec<(u8, DmaBuf)> = Vec::new();
-        for (rank, outcome) in join_all(calls).await {
-            if let Ok(DriveReply::Bytes(index, bytes)) = outcome
-                && usize::from(index.0) == rank
-            {
-                present.push((index.0, bytes));
-            }
-        }
-        if present.len() < usize::from(geometry.data) {
-            return Err(SetError::Unavailable);
-        }
-        let mut cell = DmaBuf::zeroed(len);
-        let slices: Vec<(u8, &[u8])> =
-            present.iter().map(|(rank, bytes)| (*rank, &bytes[..])).collect();
-        codec
-            .reconstruct(&slices, &[plan.index.0], &mut [&mut cell[..]])
-            .map_err(|_| SetError::Unavailable)?;
+        let cell = rebuild_range(peers, plan, sources, (offset, len)).await?;
         peers.call(position, DriveRequest::Write(plan.data, cell)).await?;
         offset += len as u64;
     }
     peers.call(position, DriveRequest::Finish(plan.data)).await?;
     Ok(())
+}
+
+/// Rebuilds bytes of a fragment, `len` from `offset` on, from the same bytes of the fragments of
+/// `sources` (rank, position).
+pub(crate) async fn rebuild_range<P: Peers>(
+    peers: &P,
+    plan: &FragmentPlan,
+    sources: &[(usize, Position)],
+    (offset, len): (u64, usize),
+) -> Result<DmaBuf, SetError> {
+    let codec = engine_codec::Codec::new(plan.geometry.data, plan.geometry.parity)
+        .map_err(|_| SetError::Unavailable)?;
+    let calls = sources.iter().map(|(rank, source)| {
+        let call = peers.call(*source, DriveRequest::ReadFragment(plan.data, offset, len));
+        async move { (*rank, call.await) }
+    });
+    let mut present: Vec<(u8, DmaBuf)> = Vec::new();
+    for (rank, outcome) in join_all(calls).await {
+        if let Ok(DriveReply::Bytes(index, bytes)) = outcome
+            && usize::from(index.0) == rank
+        {
+            present.push((index.0, bytes));
+        }
+    }
+    if present.len() < usize::from(plan.geometry.data) {
+        return Err(SetError::Unavailable);
+    }
+    let mut rebuilt = DmaBuf::zeroed(len);
+    let slices: Vec<(u8, &[u8])> =
+        present.iter().map(|(rank, bytes)| (*rank, &bytes[..])).collect();
+    codec
+        .reconstruct(&slices, &[plan.index.0], &mut [&mut rebuilt[..]])
+        .map_err(|_| SetError::Unavailable)?;
+    Ok(rebuilt)
 }

@@ -5,14 +5,18 @@
 
 use crate::commit::Change;
 use crate::error::SetError;
+use crate::heal::Rotten;
 use crate::member::{Inner, Member};
 use crate::message::{DriveReply, DriveRequest, Peers};
 use crate::put::{check_condition, release_old};
 use bytes::Bytes;
 use engine_env::{DmaBuf, Env};
 use engine_format::{IndexKey, Keyspace, Mutation, ObjectRecord, Order, PartTable, Storage};
+use engine_store::DriveError;
 use engine_types::{BucketId, Condition, DataId, Geometry, Key};
 use futures_util::future::join_all;
+use std::rc::Rc;
+use std::sync::Arc;
 
 /// An object found.
 #[derive(Debug, Clone)]
@@ -23,6 +27,8 @@ pub struct Found {
     pub inline: Option<Bytes>,
     /// Its parts, where it was uploaded in parts.
     pub parts: Option<PartTable>,
+    /// The suffix of its index keys.
+    suffix: Arc<[u8]>,
 }
 
 /// A run of erasure-coded bytes to read from.
@@ -36,6 +42,8 @@ pub struct Source {
     pub run_bytes: u64,
     /// Where its fragments are.
     pub order: Order,
+    /// The suffix of the object's index keys: for whoever finds that a fragment is gone.
+    suffix: Arc<[u8]>,
 }
 
 impl<E: Env, P: Peers> Member<E, P> {
@@ -54,14 +62,7 @@ impl<E: Env, P: Peers> Member<E, P> {
             return Err(SetError::Unavailable);
         }
         let (record, payload) = found.ok_or(SetError::NoSuchKey)?;
-        let parts = match (&record.storage, &payload) {
-            (Storage::Parts, Some(payload)) => {
-                Some(PartTable::decode(payload).map_err(|_| SetError::Unavailable)?)
-            }
-            _ => None,
-        };
-        let inline = payload.filter(|_| record.storage == Storage::Inline).map(Bytes::from);
-        Ok(Found { record, inline, parts })
+        Found::new(record, payload, &suffix)
     }
 
     /// Reads bytes of one stripe of a run: `offset` lies in the stripe, the range ends in it.
@@ -115,7 +116,7 @@ struct CellRead {
 
 impl<E: Env, P: Peers> Inner<E, P> {
     async fn read_stripe(
-        &self,
+        self: &Rc<Self>,
         source: &Source,
         offset: u64,
         len: usize,
@@ -150,7 +151,12 @@ impl<E: Env, P: Peers> Inner<E, P> {
     }
 
     /// Reads a piece of the fragment of a rank; `None` where that cannot be.
-    async fn read_cell(&self, source: &Source, rank: usize, read: CellRead) -> Option<DmaBuf> {
+    async fn read_cell(
+        self: &Rc<Self>,
+        source: &Source,
+        rank: usize,
+        read: CellRead,
+    ) -> Option<DmaBuf> {
         let position = source.order.at(rank)?;
         if !self.view().active.contains(position) {
             return None;
@@ -160,8 +166,11 @@ impl<E: Env, P: Peers> Inner<E, P> {
             Ok(DriveReply::Bytes(index, bytes)) if usize::from(index.0) == rank => Some(bytes),
             Ok(_) => None,
             Err(error) => {
-                if error.class() == engine_types::ErrorClass::Device {
-                    self.report_trouble();
+                self.report_failed(error);
+                // What is rotten its drive has healed.
+                if error == DriveError::NotFound {
+                    let suffix = source.suffix.to_vec();
+                    self.want_heal(Rotten::Missing(suffix, source.data, position));
                 }
                 None
             }
@@ -170,7 +179,7 @@ impl<E: Env, P: Peers> Inner<E, P> {
 
     /// All data cells of a stripe from any D fragments.
     async fn rebuild_stripe(
-        &self,
+        self: &Rc<Self>,
         source: &Source,
         read: CellRead,
     ) -> Result<Vec<Bytes>, SetError> {
@@ -222,6 +231,21 @@ fn rebuild(
 }
 
 impl Found {
+    pub(crate) fn new(
+        record: ObjectRecord,
+        payload: Option<Vec<u8>>,
+        suffix: &[u8],
+    ) -> Result<Self, SetError> {
+        let parts = match (&record.storage, &payload) {
+            (Storage::Parts, Some(payload)) => {
+                Some(PartTable::decode(payload).map_err(|_| SetError::Unavailable)?)
+            }
+            _ => None,
+        };
+        let inline = payload.filter(|_| record.storage == Storage::Inline).map(Bytes::from);
+        Ok(Self { record, inline, parts, suffix: suffix.into() })
+    }
+
     /// The run of bytes of an object that is erasure-coded as a whole.
     #[must_use]
     pub fn source(&self) -> Option<Source> {
@@ -231,6 +255,7 @@ impl Found {
                 geometry,
                 run_bytes: self.record.size_bytes,
                 order: self.record.order.clone(),
+                suffix: Arc::clone(&self.suffix),
             }),
             _ => None,
         }
@@ -250,6 +275,7 @@ impl Found {
                 geometry: part.geometry,
                 run_bytes: part.size_bytes,
                 order: self.record.order.clone(),
+                suffix: Arc::clone(&self.suffix),
             })
             .collect()
     }

@@ -10,11 +10,15 @@ mod config;
 mod decide;
 mod error;
 mod get;
+mod heal;
 mod known;
 mod list;
 mod member;
 mod message;
 mod put;
+mod scrub;
+mod serve;
+mod short;
 mod trust;
 mod upload;
 mod view;
@@ -29,5 +33,6 @@ pub use message::{
     Dirty, DriveOutcome, DriveReply, DriveRequest, Hello, Installed, Peers, Prepare,
 };
 pub use put::{Put, PutFinish, PutTarget};
+pub use scrub::Scrubbed;
 pub use upload::SetCompletion;
 pub use view::{Change, Coordinator};

@@ -149,7 +149,8 @@ impl<E: Env, P: Peers> Member<E, P> {
         let mut entries: Vec<SetListEntry> = Vec::new();
         'pages: loop {
             let wanted = query.entries_max + 1 - entries.len();
-            let page = self.inner.store.scan(&at, &end, wanted.min(1001)).await?;
+            let page = self.inner.store.scan(&at, &end, wanted.min(1001)).await;
+            let page = page.inspect_err(|error| self.inner.report_failed(*error))?;
             for (index_key, entry) in page.entries {
                 let key = &index_key[base.len()..];
                 let after_prefix = key.get(query.prefix.len()..).unwrap_or_default();
@@ -216,7 +217,8 @@ impl<E: Env, P: Peers> Member<E, P> {
             let base = IndexKey::ranked(Keyspace::Uploads, rank, &bucket.0.to_be_bytes()).0;
             let end = prefix_end(&base).unwrap_or_default();
             loop {
-                let page = self.inner.store.scan(&at, &end, entries_max + 1).await?;
+                let page = self.inner.store.scan(&at, &end, entries_max + 1).await;
+                let page = page.inspect_err(|error| self.inner.report_failed(*error))?;
                 for (key, entry) in page.entries {
                     let parsed = IndexKey::parse_upload(&key[2..]);
                     let record = entry.value.as_deref().map(UploadRecord::decode);

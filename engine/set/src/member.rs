@@ -4,10 +4,12 @@
 //! than the one in force (rule 4); a fenced member serves nobody until a view is installed.
 
 use crate::config::SetConfig;
+use crate::heal::Heals;
 use crate::known::Known;
 use crate::message::{
     Dirty, DriveOutcome, DriveReply, DriveRequest, Hello, Installed, Peers, Prepare,
 };
+use crate::short::Short;
 use engine_env::sync::KeyLocks;
 use engine_env::{Env, Rule};
 use engine_format::{Mark, PeerKnown};
@@ -43,10 +45,12 @@ pub(crate) struct Inner<E: Env, P: Peers> {
     pub codec: engine_codec::Codec,
     pub locks: KeyLocks<Vec<u8>>,
     pub owner: RefCell<Ownership>,
+    pub heals: RefCell<Heals>,
+    pub short: Cell<Short>,
     /// What of the other drives stands in this one's log, or is on its way there.
     noted: RefCell<Known>,
     installed: RefCell<Rc<Installed>>,
-    accepts: Cell<Epoch>,
+    pub(crate) accepts: Cell<Epoch>,
     /// Somebody found a drive failing; the coordinator looks.
     trouble: RefCell<Option<oneshot::Sender<()>>>,
     trouble_seen: Cell<bool>,
@@ -109,6 +113,8 @@ impl<E: Env, P: Peers> Member<E, P> {
                 codec,
                 locks: KeyLocks::default(),
                 owner: RefCell::default(),
+                heals: RefCell::default(),
+                short: Cell::default(),
                 noted: RefCell::default(),
                 installed: RefCell::default(),
                 accepts: Cell::new(Epoch(0)),
@@ -187,14 +193,24 @@ impl<E: Env, P: Peers> Member<E, P> {
                 drop(owner);
                 done(Ok(DriveReply::Dirty(dirty)))
             }
-            DriveRequest::Rebuilt => {
+            // One put in its place meanwhile, or begun anew, lacks everything.
+            DriveRequest::Rebuilt(drive) if drive != store.identity().drive => {
+                done(Err(DriveError::Fenced))
+            }
+            DriveRequest::Rebuilt(_) => {
                 Box::pin(async move { store.rebuilt().await.map(|()| DriveReply::Done) })
             }
             DriveRequest::Distrust => {
                 Box::pin(async move { store.distrust().await.map(|()| DriveReply::Done) })
             }
             DriveRequest::Prepare(prepare) => inner.prepare(*prepare),
-            DriveRequest::Mark(marks) => answer(store.mark(marks)),
+            DriveRequest::Mark(marks) => {
+                let marked = store.mark(marks);
+                Box::pin(async move {
+                    marked.await?;
+                    Ok(DriveReply::Durable(store.durable()))
+                })
+            }
             DriveRequest::MarkLazily(epoch, marks, known) => {
                 if epoch == inner.accepts.get() {
                     inner.note_lazily(marks, &known);
@@ -203,69 +219,6 @@ impl<E: Env, P: Peers> Member<E, P> {
             }
             DriveRequest::Abort(sequences) => answer(store.abort(sequences)),
             other => self.serve_data(other),
-        }
-    }
-
-    fn serve_data(&self, request: DriveRequest) -> Serving {
-        let inner = &self.inner;
-        let store = inner.store.clone();
-        match request {
-            DriveRequest::Reserve(epoch, plan) => {
-                if epoch != inner.accepts.get() {
-                    return done(Err(DriveError::Fenced));
-                }
-                Box::pin(async move {
-                    store.reserve_fragment(plan).await?;
-                    Ok(DriveReply::Done)
-                })
-            }
-            DriveRequest::Discard(data) => {
-                store.discard_fragment(data);
-                done(Ok(DriveReply::Done))
-            }
-            DriveRequest::Write(data, buffer) => match store.write_fragment(data, buffer) {
-                Err(error) => done(Err(error)),
-                Ok(()) => Box::pin(async move {
-                    store.fragment_progress(data, 2).await?;
-                    Ok(DriveReply::Done)
-                }),
-            },
-            DriveRequest::Finish(data) => Box::pin(async move {
-                store.finish_fragment(data).await?;
-                Ok(DriveReply::Done)
-            }),
-            DriveRequest::PromisePayload(epoch, _) if epoch != inner.accepts.get() => {
-                done(Err(DriveError::Fenced))
-            }
-            DriveRequest::PromisePayload(_, bytes) => Box::pin(async move {
-                store.promise_payload(bytes).await?;
-                Ok(DriveReply::Done)
-            }),
-            DriveRequest::ReturnPromise(epoch, bytes) => {
-                // With the epoch all its promises went.
-                if epoch == inner.accepts.get() {
-                    store.return_payload_promise(bytes);
-                }
-                done(Ok(DriveReply::Done))
-            }
-            DriveRequest::Get(key) => {
-                Box::pin(async move { Ok(DriveReply::Entry(store.get_with_payload(&key).await?)) })
-            }
-            DriveRequest::Scan(start, end, entries_max) => Box::pin(async move {
-                Ok(DriveReply::Page(store.scan(&start, &end, entries_max).await?))
-            }),
-            DriveRequest::ReadFragment(data, offset, len) => Box::pin(async move {
-                let (index, bytes) = store.read_fragment(data, offset, len).await?;
-                Ok(DriveReply::Bytes(index, bytes))
-            }),
-            DriveRequest::VerifyFragment(data) => {
-                Box::pin(async move { Ok(DriveReply::Was(store.verify_fragment(data).await?)) })
-            }
-            DriveRequest::FragmentRecord(data) => Box::pin(async move {
-                let record = store.fragment_record(data).await?;
-                Ok(DriveReply::Fragment(record.map(Box::new)))
-            }),
-            _ => unreachable!("served before"),
         }
     }
 
@@ -302,7 +255,7 @@ impl<E: Env, P: Peers> Member<E, P> {
     }
 }
 
-fn done(outcome: DriveOutcome) -> Serving {
+pub(crate) fn done(outcome: DriveOutcome) -> Serving {
     Box::pin(std::future::ready(outcome))
 }
 
@@ -377,16 +330,17 @@ impl<E: Env, P: Peers> Inner<E, P> {
         })
     }
 
-    /// Logs marks and what is news of the other drives with whatever batch comes next.
+    /// Logs marks and what is news of the other drives with whatever batch comes next. The news
+    /// first: whoever says that a write is settled knows then which drives must have it.
     fn note_lazily(&self, marks: Vec<Mark>, known: &[PeerKnown]) {
-        if !marks.is_empty() {
-            self.store.mark_lazily(marks);
-        }
         let others: Vec<PeerKnown> =
             known.iter().filter(|peer| peer.position != self.position).copied().collect();
         let news = self.noted.borrow_mut().raise(&others);
         if !news.is_empty() {
             self.store.note_peers(news);
+        }
+        if !marks.is_empty() {
+            self.store.mark_lazily(marks);
         }
     }
 

@@ -7,7 +7,7 @@
 use engine_env::{DmaBuf, Rule};
 use engine_format::{Commit, Entry, FragmentRecord, Keyspace, Mark, Order, PeerKnown, View};
 use engine_store::{DriveError, DriveIdentity, FragmentPlan, ScanPage};
-use engine_types::{DataId, Epoch, FragmentIndex, Position, PositionSet, Sequence};
+use engine_types::{DataId, DriveId, Epoch, FragmentIndex, Position, PositionSet, Sequence};
 
 /// What a drive says of itself at a change of view.
 #[derive(Debug, Clone)]
@@ -97,8 +97,8 @@ pub enum DriveRequest {
     RecordDirty(Epoch),
     /// What was written since recording began; recording goes on.
     TakeDirty,
-    /// The drive is rebuilt.
-    Rebuilt,
+    /// The drive of this id is rebuilt.
+    Rebuilt(DriveId),
     /// The drive lost what it had made durable: it must be rebuilt.
     Distrust,
 }
@@ -146,7 +146,7 @@ pub enum DriveReply {
     Fragment(Option<Box<FragmentRecord>>),
     /// `TakeDirty`.
     Dirty(Vec<Dirty>),
-    /// `Prepare`: it is durable, and so is everything of the drive up to here.
+    /// `Prepare`, `Mark`: it is durable, and so is everything of the drive up to here.
     Durable(PeerKnown),
 }
 

@@ -46,7 +46,8 @@ impl<E: Env, P: Peers> Inner<E, P> {
     ) -> Result<UploadRecord, SetError> {
         let rank = order.rank(self.position).ok_or(SetError::NotOwner)?;
         let suffix = IndexKey::upload_suffix(bucket, key.as_bytes(), upload);
-        let entry = self.store.get(&IndexKey::ranked(Keyspace::Uploads, rank, &suffix).0).await?;
+        let entry = self.store.get(&IndexKey::ranked(Keyspace::Uploads, rank, &suffix).0).await;
+        let entry = entry.inspect_err(|error| self.report_failed(*error))?;
         let value = entry.and_then(|entry| entry.value).ok_or(SetError::NoSuchUpload)?;
         UploadRecord::decode(&value).map_err(|_| SetError::Unavailable)
     }
@@ -59,7 +60,8 @@ impl<E: Env, P: Peers> Inner<E, P> {
     ) -> Result<Option<PartRecord>, SetError> {
         let rank = order.rank(self.position).ok_or(SetError::NotOwner)?;
         let suffix = IndexKey::part_suffix(upload, number);
-        let entry = self.store.get(&IndexKey::ranked(Keyspace::Parts, rank, &suffix).0).await?;
+        let entry = self.store.get(&IndexKey::ranked(Keyspace::Parts, rank, &suffix).0).await;
+        let entry = entry.inspect_err(|error| self.report_failed(*error))?;
         let Some(value) = entry.and_then(|entry| entry.value) else { return Ok(None) };
         PartRecord::decode(&value).map(Some).map_err(|_| SetError::Unavailable)
     }
@@ -81,7 +83,8 @@ impl<E: Env, P: Peers> Inner<E, P> {
         end.extend_from_slice(&[0xff; 2]);
         let mut parts = Vec::new();
         loop {
-            let page = self.store.scan(&at, &end, 1000.min(parts_max + 1)).await?;
+            let page = self.store.scan(&at, &end, 1000.min(parts_max + 1)).await;
+            let page = page.inspect_err(|error| self.report_failed(*error))?;
             for (_, entry) in page.entries {
                 let value = entry.value.as_deref().ok_or(SetError::Unavailable)?;
                 parts.push(PartRecord::decode(value).map_err(|_| SetError::Unavailable)?);

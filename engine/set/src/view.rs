@@ -13,7 +13,7 @@ use crate::error::SetError;
 use crate::message::{DriveReply, DriveRequest, Hello, Installed, Peers};
 use engine_env::Rule;
 use engine_env::sync::Gate;
-use engine_format::View;
+use engine_format::{PeerKnown, View};
 use engine_types::{DriveId, Epoch, Position, PositionSet};
 use futures_util::future::join_all;
 use std::cell::Cell;
@@ -145,7 +145,11 @@ impl<P: Peers> Coordinator<P> {
         if hellos.len() < quorums.view_majority && !few_do {
             return self.read_only(&hellos, old, sound, standstill).await;
         }
-        let reachable = sound.or(admit.and(answering));
+        // Who admits a drive has seen it rebuilt; one that is not was put in its place since.
+        let is_rebuilt = |(_, hello): &(&Position, &Hello)| !hello.identity.rebuilding;
+        let rebuilt: PositionSet = hellos.iter().filter(is_rebuilt).map(|(at, _)| *at).collect();
+        let admit = admit.and(rebuilt);
+        let reachable = sound.or(admit);
         let may_shrink = self.floor_holds(reachable) && self.can_spare_away(&hellos, &old, sound);
         // Otherwise drives that do not answer stay in the view: reads only.
         let in_sync = if may_shrink { reachable } else { old.in_sync.or(reachable) };
@@ -157,7 +161,7 @@ impl<P: Peers> Coordinator<P> {
         let mut decisions = Decisions::new(self, &view, reachable, admit);
         decisions.run(&hellos).await?;
         let (rolled_forward, aborted) = (decisions.rolled_forward, decisions.aborted);
-        let undecided = decisions.undecided;
+        let (undecided, decided) = (decisions.undecided, decisions.durable);
         let installed = Installed {
             number: self.next_number(),
             active: self.owners(in_sync, reachable),
@@ -168,7 +172,7 @@ impl<P: Peers> Coordinator<P> {
             undecided,
             view,
         };
-        self.note_peers(&hellos, reachable).await;
+        self.note_peers(&hellos, &decided, reachable).await;
         self.put_in_force(&installed, answering).await;
         let behind = answering.minus(reachable);
         Ok(Change { installed, behind, rolled_forward, aborted })
@@ -283,11 +287,19 @@ impl<P: Peers> Coordinator<P> {
         if taken >= wanted { Ok(()) } else { Err(SetError::Unavailable) }
     }
 
-    /// Tells every drive what the others have made durable (rule 8).
-    async fn note_peers(&self, hellos: &Hellos, active: PositionSet) {
+    /// Tells every drive what the others have made durable (rule 8), what was `decided` included.
+    async fn note_peers(
+        &self,
+        hellos: &Hellos,
+        decided: &BTreeMap<Position, PeerKnown>,
+        active: PositionSet,
+    ) {
         // Only what drives in sync say: a drive that rolled back must not lower what is known of it.
         let in_sync = hellos.iter().filter(|(position, _)| active.contains(**position));
-        let known: Vec<_> = in_sync.map(|(_, hello)| hello.durable).collect();
+        let newest = |(position, hello): (&Position, &Hello)| {
+            decided.get(position).copied().unwrap_or(hello.durable)
+        };
+        let known: Vec<PeerKnown> = in_sync.map(newest).collect();
         let calls = active.iter().map(|position| {
             let others = known.iter().filter(|peer| peer.position != position).copied().collect();
             self.peers.call(position, DriveRequest::NotePeers(others))

@@ -344,8 +344,12 @@ fn note_dead(dead: &mut Dead, key: &[u8], value: Option<&[u8]>) {
     }
 }
 
-/// Which runs to merge next: all of a level that has too many, or everything.
+/// Which runs to merge next: one whose tail is rotten, all of a level that has too many, or
+/// everything.
 fn merge_wanted(list: &[Rc<Run>], runs_per_level: usize, full: bool) -> Option<(usize, usize)> {
+    if let Some(rotten) = list.iter().position(|run| run.tail_is_rotten.get()) {
+        return Some((rotten, 1));
+    }
     if full {
         return (list.len() > 1).then_some((0, list.len()));
     }

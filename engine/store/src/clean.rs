@@ -132,7 +132,7 @@ impl<E: Env> Shared<E> {
             .filter(|log| log.segment != start.segment && log.segment != in_use)
             .filter(|log| log.live_bytes <= live_bytes_max)
             .filter(|log| !memory.in_vain.contains(&(log.segment, log.generation)))
-            .filter(|log| !self.is_pinned(log.segment))
+            .filter(|log| !space.is_quarantined(log.segment) && !self.is_pinned(log.segment))
             .min_by_key(|log| (log.live_bytes, log.segment))
     }
 
@@ -253,7 +253,10 @@ impl<E: Env> Shared<E> {
     }
 
     /// The entry of a key as the log's fold has it, without what is only visible in memory.
-    async fn settled_entry(&self, key: &[u8]) -> Result<Option<engine_format::Entry>, DriveError> {
+    pub(crate) async fn settled_entry(
+        &self,
+        key: &[u8],
+    ) -> Result<Option<engine_format::Entry>, DriveError> {
         let in_memory = self.state.borrow().settled_in_memory(key);
         if in_memory.is_some() {
             return Ok(in_memory);

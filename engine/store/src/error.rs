@@ -33,6 +33,9 @@ pub enum DriveError {
     /// The log breaks before something known durable: rot, not a torn tail.
     #[error("the log breaks before batch {0}, which was durable")]
     LogRot(u64),
+    /// The index is rotten: nobody may guess what it said. The drive takes nothing any more.
+    #[error("the index of the drive is rotten")]
+    IndexRot,
     /// Sent under an epoch that is not in force here.
     #[error("another view is in force")]
     Fenced,
@@ -48,12 +51,24 @@ impl DriveError {
         match self {
             Self::Io(error) => error.class(),
             Self::Format(error) => error.class(),
-            Self::Failed | Self::NotFormatted => ErrorClass::Device,
+            Self::Failed | Self::NotFormatted | Self::IndexRot => ErrorClass::Device,
             Self::Full => ErrorClass::NoSpace,
             Self::Fenced | Self::Cleaning => ErrorClass::Busy,
             Self::NotFound => ErrorClass::NotFound,
             Self::LogRot(_) => ErrorClass::Corrupt,
             Self::TooSmall(..) => ErrorClass::Invalid,
+        }
+    }
+
+    /// Whether a drive that says so when it is opened, or fails with it, is beyond repair by itself:
+    /// what it holds is not what was written. `Store::begin_anew` gives it another life. A format
+    /// of another version is no rot.
+    #[must_use]
+    pub fn is_rot(self) -> bool {
+        match self {
+            Self::LogRot(_) | Self::IndexRot => true,
+            Self::Format(error) => error.class() == ErrorClass::Corrupt,
+            _ => false,
         }
     }
 }

@@ -5,7 +5,10 @@
 //! batch that adopts it; space is free again only after the last write to it has completed;
 //! nothing is answered whose sum does not hold.
 
+mod heal;
 mod linear;
+
+pub use heal::Healing;
 
 use crate::error::DriveError;
 use crate::store::{Shared as Insides, Store};
@@ -16,7 +19,7 @@ use engine_format::{
 use engine_types::{DataId, FragmentIndex, Geometry, Sequence};
 use futures_channel::oneshot::{Canceled, Receiver};
 use futures_util::future::{FutureExt, Shared};
-use linear::pieces_of;
+pub(crate) use linear::pieces_of;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -264,14 +267,16 @@ impl<E: Env> Store<E> {
         self.shared.fragment_record(data).await
     }
 
-    /// Whether every block of a fragment is here and its sum holds. A prepared write's fragment
-    /// may not be: its data shares the flush of the record, and a crash may keep only the record.
+    /// Whether every block of a fragment, and its footer, is on the drive and its sum holds. A
+    /// prepared write's fragment may not be: its data shares the flush of the record, and a crash
+    /// may keep only the record.
     ///
     /// # Errors
     /// A device error.
     pub async fn verify_fragment(&self, data: DataId) -> Result<bool, DriveError> {
         let Some(record) = self.shared.fragment_record(data).await? else { return Ok(false) };
         let fragment_bytes = record.fragment_bytes();
+        self.shared.fragments.borrow_mut().forget_map(data);
         let mut at = 0;
         while at < fragment_bytes {
             let len = (fragment_bytes - at).min(1 << 20);

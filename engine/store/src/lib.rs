@@ -5,6 +5,7 @@
 //! by checkpoints (`checkpoint`), and is replayed at opening (`recover`). Nothing here knows of
 //! other drives, threads, clocks or HTTP.
 
+mod anew;
 mod checkpoint;
 mod clean;
 mod config;
@@ -17,13 +18,17 @@ mod read;
 mod recover;
 mod replay;
 mod runs;
+mod scrub;
 mod space;
 mod state;
 mod store;
+mod structures;
 
 pub use config::StoreConfig;
 pub use error::DriveError;
-pub use fragments::FragmentPlan;
+pub use fragments::{FragmentPlan, Healing};
 pub use read::ScanPage;
 pub use recover::{FormatOptions, Recovery, SEGMENTS_MIN, format_bytes};
+pub use scrub::ScrubPace;
 pub use store::{DriveIdentity, DriveUsage, Store};
+pub use structures::{Placed, Structure};

@@ -5,6 +5,7 @@
 //! fresh segment that names where it cut; segments without a batch are left out of that chain, so
 //! that opening again and again takes no space.
 
+use crate::anew::{first_position, first_segment};
 use crate::checkpoint::free_dead_log;
 use crate::config::StoreConfig;
 use crate::error::DriveError;
@@ -82,18 +83,9 @@ impl<E: Env> Store<E> {
             drive.write(offset, DmaBuf::zeroed(SUPERBLOCK_BYTES)).await?;
         }
         drive.flush().await?;
-        let first = SegmentHeader {
-            drive: options.drive,
-            segment: SegmentId(1),
-            generation: 1,
-            previous: LogLink { segment: SegmentId(0), generation: 0, batch_sequence: 0, chain: 0 },
-        };
+        let first = first_segment(options.drive);
         drive.write(segment_bytes, DmaBuf::copy_of(&first.encode())).await?;
         drive.flush().await?;
-        let successors = [2, 3].map(|segment: u32| Successor {
-            segment: SegmentId(segment),
-            generation: u64::from(segment),
-        });
         let superblock = Superblock {
             drive: options.drive,
             deployment: options.deployment,
@@ -108,15 +100,8 @@ impl<E: Env> Store<E> {
             segment_count,
             generation: 1,
             incarnation: 0,
-            log_start: LogPosition {
-                segment: SegmentId(1),
-                generation: 1,
-                offset_bytes: SegmentHeader::BYTES as u64,
-                batch_sequence: 0,
-                chain: first.chain(),
-                successors,
-            },
-            log_tail: SegmentId(1),
+            log_start: first_position(&first),
+            log_tail: first.segment,
             checkpoint: SegmentId(0),
             checkpoint_bytes: 0,
             checkpoint_sum: 0,
@@ -225,7 +210,10 @@ pub(crate) async fn write_superblock<D: Drive>(
 
 /// Makes all four copies equal before any is replaced: a crash may have left only two whole ones,
 /// and they may be the two that the next write begins with.
-async fn repair_copies<D: Drive>(drive: &D, superblock: &Superblock) -> Result<(), DriveError> {
+pub(crate) async fn repair_copies<D: Drive>(
+    drive: &D,
+    superblock: &Superblock,
+) -> Result<(), DriveError> {
     let bytes = superblock.encode();
     for offset in Superblock::copy_offsets(superblock.segment_bytes) {
         let found = drive.read(offset, DmaBuf::zeroed(SUPERBLOCK_BYTES)).await?;
@@ -331,7 +319,7 @@ async fn go_on<D: Drive>(
             // A bad place costs no drive; a drive that takes nothing does.
             Err(IoError::Failed(_)) if tries < HEADER_TRIES => {
                 tries += 1;
-                space.set_bad(fresh);
+                space.quarantine(fresh);
             }
             Err(error) => return Err(error.into()),
         }

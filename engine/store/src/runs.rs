@@ -1,8 +1,9 @@
 //! Runs of the index on a drive: reading through a block cache, writing, and the set of them.
 //!
 //! Invariants: runs are immutable; newest first; a block is believed only after its sum, run and
-//! number were checked; a run's segments are freed only when no reader holds it and a checkpoint
-//! without it is durable.
+//! number were checked, and one that is rotten fails the drive, so that no look-up ever takes what
+//! cannot be read for what is not there; a run's segments are freed only when no reader holds it
+//! and a checkpoint without it is durable.
 
 use crate::error::DriveError;
 use crate::space::LOG_KEEPS;
@@ -11,12 +12,21 @@ use engine_env::{BLOCK_BYTES, DmaBuf, Drive, Env};
 use engine_format::{FormatError, RunEntry};
 use engine_index::{Block, BlockLocation, IndexError, RunBuilder, RunIndex, RunSummary};
 use engine_types::SegmentId;
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 impl From<IndexError> for DriveError {
-    fn from(_: IndexError) -> Self {
-        Self::Format(FormatError::Sum("an index run"))
+    fn from(error: IndexError) -> Self {
+        let structure = "an index run";
+        Self::Format(match error {
+            IndexError::Version(found) => FormatError::Version {
+                structure,
+                found: found.into(),
+                known: engine_index::FORMAT_VERSION.into(),
+            },
+            _ => FormatError::Sum(structure),
+        })
     }
 }
 
@@ -25,6 +35,8 @@ pub(crate) struct Run {
     pub summary: RunSummary,
     pub index: RunIndex,
     pub segments: Vec<SegmentId>,
+    /// Its tail is rotten on the drive and whole in memory: the next checkpoint writes it anew.
+    pub tail_is_rotten: Cell<bool>,
 }
 
 /// The runs of a drive, and the cache of their blocks.
@@ -71,19 +83,16 @@ impl Runs {
         segment_bytes: u64,
     ) -> Result<(), DriveError> {
         let summary = RunSummary::decode(&entry.summary)?;
-        let len = usize::try_from(summary.tail_bytes).unwrap_or(usize::MAX);
         if summary.run_bytes() > entry.segments.len() as u64 * segment_bytes {
             return Err(FormatError::Bounds("an index run").into());
         }
-        let mut tail = Vec::with_capacity(len);
-        while tail.len() < len {
-            let at = summary.blocks_bytes + tail.len() as u64;
-            let (offset, room) = locate(&entry.segments, at, segment_bytes);
-            let piece = (len - tail.len()).min(room).min(drive.geometry().io_bytes_max);
-            tail.extend_from_slice(&drive.read(offset, DmaBuf::zeroed(piece)).await?);
-        }
-        let index = RunIndex::parse(&tail, &summary)?;
-        self.list.push(Rc::new(Run { summary, index, segments: entry.segments.clone() }));
+        let tail = read_tail(drive, &summary, &entry.segments, segment_bytes).await?;
+        self.list.push(Rc::new(Run {
+            index: RunIndex::parse(&tail, &summary)?,
+            summary,
+            segments: entry.segments.clone(),
+            tail_is_rotten: Cell::new(false),
+        }));
         Ok(())
     }
 
@@ -108,10 +117,28 @@ impl Runs {
 }
 
 /// Where a byte of a run lies on the drive, and how much of the segment is left from there.
-fn locate(segments: &[SegmentId], at: u64, segment_bytes: u64) -> (u64, usize) {
+pub(crate) fn locate(segments: &[SegmentId], at: u64, segment_bytes: u64) -> (u64, usize) {
     let segment = segments[(at / segment_bytes) as usize];
     let inside = at % segment_bytes;
     (u64::from(segment.0) * segment_bytes + inside, (segment_bytes - inside) as usize)
+}
+
+/// Reads the tail of a run; the caller has seen that its segments hold it.
+pub(crate) async fn read_tail<D: Drive>(
+    drive: &D,
+    summary: &RunSummary,
+    segments: &[SegmentId],
+    segment_bytes: u64,
+) -> Result<Vec<u8>, DriveError> {
+    let len = usize::try_from(summary.tail_bytes).unwrap_or(usize::MAX);
+    let mut tail = Vec::with_capacity(len);
+    while tail.len() < len {
+        let at = summary.blocks_bytes + tail.len() as u64;
+        let (offset, room) = locate(segments, at, segment_bytes);
+        let piece = (len - tail.len()).min(room).min(drive.geometry().io_bytes_max);
+        tail.extend_from_slice(&drive.read(offset, DmaBuf::zeroed(piece)).await?);
+    }
+    Ok(tail)
 }
 
 impl<E: Env> Shared<E> {
@@ -125,23 +152,45 @@ impl<E: Env> Shared<E> {
         if let Some(block) = self.runs.borrow().cached(key) {
             return Ok(block);
         }
+        let block = self.read_run_block(run, location).await?;
+        self.runs.borrow_mut().insert(key, block.clone());
+        Ok(block)
+    }
+
+    /// Reads a block of a run from the drive. A rotten one fails the drive.
+    pub(crate) async fn read_run_block(
+        &self,
+        run: &Run,
+        location: &BlockLocation,
+    ) -> Result<Block, DriveError> {
+        let bytes = self.run_block_bytes(run, location).await?;
+        if let Ok(block) = Block::parse_at(bytes, run.summary.run_id, location) {
+            return Ok(block);
+        }
+        self.count_corrupt();
+        // What came wrong once may be right on the drive.
+        let bytes = self.run_block_bytes(run, location).await?;
+        Block::parse_at(bytes, run.summary.run_id, location).map_err(|_| {
+            self.fail(DriveError::IndexRot);
+            DriveError::IndexRot
+        })
+    }
+
+    async fn run_block_bytes(
+        &self,
+        run: &Run,
+        location: &BlockLocation,
+    ) -> Result<Vec<u8>, DriveError> {
         let segment_bytes = self.space.borrow().segment_bytes();
         let len = location.length_bytes as usize;
         let (offset, room) = locate(&run.segments, location.offset_bytes, segment_bytes);
-        let bytes: Vec<u8> = if room >= len {
-            self.read_at(offset, len).await?.to_vec()
-        } else {
-            let mut bytes = self.read_at(offset, room).await?.to_vec();
-            let (offset, _) =
-                locate(&run.segments, location.offset_bytes + room as u64, segment_bytes);
-            bytes.extend_from_slice(&self.read_at(offset, len - room).await?);
-            bytes
-        };
-        let block = Block::parse_at(bytes, run.summary.run_id, location).inspect_err(|_| {
-            self.counters.corrupt.set(self.counters.corrupt.get() + 1);
-        })?;
-        self.runs.borrow_mut().insert(key, block.clone());
-        Ok(block)
+        if room >= len {
+            return Ok(self.read_at(offset, len).await?.to_vec());
+        }
+        let mut bytes = self.read_at(offset, room).await?.to_vec();
+        let (offset, _) = locate(&run.segments, location.offset_bytes + room as u64, segment_bytes);
+        bytes.extend_from_slice(&self.read_at(offset, len - room).await?);
+        Ok(bytes)
     }
 
     /// Frees the segments of retired runs nobody reads.
@@ -232,7 +281,8 @@ impl RunWriter {
         summary.level = level;
         let index = RunIndex::parse(&finished.tail, &finished.summary)?;
         let segments = std::mem::take(&mut self.segments);
-        Ok(Some(Rc::new(Run { summary, index, segments })))
+        let tail_is_rotten = Cell::new(false);
+        Ok(Some(Rc::new(Run { summary, index, segments, tail_is_rotten })))
     }
 
     /// Gives the segments of a run that was not finished back.

@@ -26,8 +26,6 @@ const EXTENTS_MAX: usize = 2048;
 pub(crate) const LOG_KEEPS: usize = 4;
 /// Prepared free segments kept for a checkpoint while nothing holds it up.
 const INDEX_KEEPS: usize = 4;
-/// At most one of so many segments is kept out of use.
-const BAD_SHARE: usize = 16;
 /// Superblocks, the start of the log, its head and two announced successors: a drive that was
 /// never written to.
 const SEGMENTS_IDLE: u32 = 5;
@@ -50,8 +48,6 @@ pub(crate) struct Space {
     partial: BTreeSet<u32>,
     /// What could be free when it was reckoned last, and the free segments and `unmerged` then.
     judged: Option<(u32, bool, u32)>,
-    /// Segments that a write of the log failed in: never used again before the next opening.
-    bad: BTreeSet<u32>,
     prepared: u32,
     segment_bytes: u64,
     append: Option<(SegmentId, u32)>,
@@ -64,6 +60,8 @@ pub(crate) struct Space {
     host_full: bool,
     /// Data was asked for since it was opened.
     in_use: bool,
+    /// Segments in which bytes went bad: nothing new is put there until the drive is opened again.
+    quarantined: BTreeSet<u32>,
     /// Data was refused or waits for want of free segments when it asked last, and cleaning has
     /// not found since that it can do no more.
     pub starving: bool,
@@ -96,7 +94,6 @@ impl Space {
             slots,
             partial: BTreeSet::new(),
             judged: None,
-            bad: BTreeSet::new(),
             prepared: prepared.min(segment_count),
             segment_bytes,
             append: None,
@@ -107,6 +104,7 @@ impl Space {
             run_segments: 0,
             host_full: false,
             in_use: false,
+            quarantined: BTreeSet::new(),
             starving: false,
             unmerged: true,
             keeps_reserve: true,
@@ -367,18 +365,34 @@ impl Space {
     pub(crate) fn free_segment(&mut self, segment: SegmentId) {
         assert!(segment.0 != 0, "segment 0 holds the superblocks");
         self.replace(segment, Slot::Free);
-        if !self.bad.contains(&segment.0) {
+        if !self.quarantined.contains(&segment.0) {
             self.free.insert(segment.0);
         }
     }
 
-    /// Keeps a segment out of use from now on, or from when it is free on.
-    pub(crate) fn set_bad(&mut self, segment: SegmentId) {
-        // Where much seems bad it is not the place, and the drive needs its space.
-        if self.bad.len() < self.slots.len() / BAD_SHARE {
-            self.bad.insert(segment.0);
-            self.free.remove(&segment.0);
+    /// Bytes of a segment went bad, or a write of the log failed in it: it takes nothing new. Few segments can be missed; what comes
+    /// beyond is believed in, for every byte is checked when it is read.
+    pub(crate) fn quarantine(&mut self, segment: SegmentId) {
+        let few = self.slots.len() / 16;
+        let exists = (1..self.segment_count()).contains(&segment.0);
+        if !exists || self.quarantined.len() >= few || !self.quarantined.insert(segment.0) {
+            return;
         }
+        self.free.remove(&segment.0);
+        self.partial.remove(&segment.0);
+        if self.append.is_some_and(|(open, _)| open == segment) {
+            self.append = None;
+        }
+    }
+
+    /// Whether a segment takes nothing new because bytes of it went bad: emptying it gives no room.
+    pub(crate) fn is_quarantined(&self, segment: SegmentId) -> bool {
+        self.quarantined.contains(&segment.0)
+    }
+
+    /// How many segments take nothing new because bytes of them went bad.
+    pub(crate) fn quarantined_count(&self) -> u32 {
+        u32::try_from(self.quarantined.len()).unwrap_or(u32::MAX)
     }
 
     /// Frees a log segment that nothing refers to, if it still is that one.

@@ -66,6 +66,10 @@ pub struct DriveUsage {
     pub cleaned_segments: u64,
     /// Blocks whose sum did not hold since it was opened.
     pub corrupt_blocks: u64,
+    /// Fragments and payloads written anew since it was opened, because they had gone bad.
+    pub healed: u64,
+    /// Segments that take nothing new until it is opened again, because bytes of them went bad.
+    pub quarantined_segments: u32,
     /// Segments of the log given up for a failed write since it was opened.
     pub sealed_segments: u64,
     /// Runs of the index.
@@ -80,6 +84,7 @@ pub(crate) struct Counters {
     pub checkpoints: Cell<u64>,
     pub cleaned: Cell<u64>,
     pub corrupt: Cell<u64>,
+    pub healed: Cell<u64>,
     pub sealed: Cell<u64>,
 }
 
@@ -435,6 +440,8 @@ impl<E: Env> Store<E> {
             checkpoints: shared.counters.checkpoints.get(),
             cleaned_segments: shared.counters.cleaned.get(),
             corrupt_blocks: shared.counters.corrupt.get(),
+            healed: shared.counters.healed.get(),
+            quarantined_segments: space.quarantined_count(),
             sealed_segments: shared.counters.sealed.get(),
             runs: runs.len(),
             index_memory_bytes: runs.memory_bytes(),

@@ -1,6 +1,6 @@
 //! What a node's shards are told.
 
-use engine_store::StoreConfig;
+use engine_store::{ScrubPace, StoreConfig};
 use shards_uring::IoDriverKind;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -68,6 +68,10 @@ pub struct NodeConfig {
     pub arena_bytes: usize,
     /// How long a drive may take for one I/O.
     pub drive_deadline_us: u64,
+    /// Each drive is read through this often; 0 for never.
+    pub scrub_interval_us: u64,
+    /// How fast.
+    pub scrub_pace: ScrubPace,
     /// Where the log goes.
     pub log: LogSink,
 }

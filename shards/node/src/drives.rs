@@ -11,7 +11,7 @@ use engine_env::{DmaBuf, Drive, Env};
 use engine_format::{SUPERBLOCK_BYTES, Superblock};
 use engine_set::Member;
 use engine_store::{DriveError, SEGMENTS_MIN, Store};
-use engine_types::{Position, SetId};
+use engine_types::{DriveId, Position, SetId};
 use shards_control::Seat;
 use shards_uring::{DriveSpec, RealDrive, RealEnv};
 use std::os::unix::fs::DirBuilderExt;
@@ -189,7 +189,12 @@ pub(crate) async fn open_drive(
     local.shared.seat(index, (found.set, found.position))?;
     let opened =
         Store::open(local.env.clone(), drive, found.segment_bytes, local.config.store).await;
-    let (store, recovery) = opened.map_err(|error| error.to_string())?;
+    let (store, recovery) = opened.map_err(|error| {
+        if error.is_rot() {
+            local.rotten.borrow_mut().insert(index);
+        }
+        error.to_string()
+    })?;
     let config = local.shared.config(found.set).map_err(|error| error.to_string())?;
     let peers = NodePeers { local: Rc::clone(local), set: found.set };
     let path = local.config.drives[index].path.display().to_string();
@@ -206,4 +211,35 @@ pub(crate) async fn open_drive(
     local.join(found.set, Member::new(local.env.clone(), store, peers, config));
     local.shared.route(found.set, found.position, local.shard);
     Ok((found.set, found.position, found.drive.to_string()))
+}
+
+/// Empties a drive whose log, index or checkpoint is rotten, to be rebuilt in its seat under a new
+/// id. The caller has seen that its set writes without it.
+pub(crate) async fn begin_anew(
+    local: &Rc<ShardLocal>,
+    index: usize,
+    seat: Seat,
+) -> Result<(), String> {
+    let drive = open_member(local, index).await?;
+    let Found::Ours(found) = identify(&drive).await else {
+        return Err("nobody can tell whose drive it is".to_owned());
+    };
+    let deployment = local.shared.layout.get().map(|(layout, _)| layout.deployment);
+    if deployment != Some(found.deployment) || seat != (found.set, found.position) {
+        return Err("the drive belongs to another seat".to_owned());
+    }
+    let id = DriveId(random_id(&local.env));
+    let begun = Store::<RealEnv>::begin_anew(&drive, found.segment_bytes, id).await;
+    begun.map_err(|error| error.to_string())?;
+    (local.config.log)(
+        LogLevel::Error,
+        "a drive was rotten beyond repair; it is emptied and rebuilt from the others",
+        &[
+            ("drive", local.config.drives[index].path.display().to_string()),
+            ("uuid", found.drive.to_string()),
+            ("new_uuid", id.to_string()),
+            ("do", "replace it if this happens again".to_owned()),
+        ],
+    );
+    Ok(())
 }

@@ -8,6 +8,7 @@
 mod config;
 mod control;
 mod drives;
+mod keep;
 mod look;
 mod node;
 mod peers;

@@ -16,6 +16,7 @@ fn report(state: DriveState) -> DriveReport {
         advice: String::new(),
         usage: DriveUsage::default(),
         io: DriveStatistics::default(),
+        objects_short: 0,
     }
 }
 

@@ -187,6 +187,7 @@ mod tests {
                 advice: String::new(),
                 usage: DriveUsage::default(),
                 io: DriveStatistics::default(),
+                objects_short: 0,
             };
             shared.add_report(index, report);
         }

@@ -13,7 +13,7 @@ use futures_util::future::{join_all, select};
 use shards_mailbox::{Receiver, ReplySender};
 use shards_uring::{RealDrive, RealEnv};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -52,6 +52,8 @@ pub(crate) struct ShardLocal {
     members: RefCell<BTreeMap<(SetId, Position), NodeMember>>,
     /// Drives opened and not yet part of a set, and handles of those that are, by index.
     pub drives: RefCell<BTreeMap<usize, RealDrive>>,
+    /// Drives that did not open the last time because of rot, by index.
+    pub rotten: RefCell<BTreeSet<usize>>,
     puts: RefCell<BTreeMap<u64, PutSlot>>,
     next_put: RefCell<u64>,
     /// Changes under way in each bucket, and who waits for them to end.
@@ -73,6 +75,7 @@ impl ShardLocal {
             config,
             members: RefCell::default(),
             drives: RefCell::default(),
+            rotten: RefCell::default(),
             puts: RefCell::default(),
             next_put: RefCell::new(0),
             changes: RefCell::default(),

@@ -397,5 +397,6 @@ fn new_report(
         advice: String::new(),
         usage: DriveUsage::default(),
         io: DriveStatistics::default(),
+        objects_short: 0,
     }
 }

@@ -51,6 +51,8 @@ pub struct DriveReport {
     pub usage: DriveUsage,
     /// Its I/O.
     pub io: DriveStatistics,
+    /// Objects it owns that are short of protection, and what it is about to heal.
+    pub objects_short: u64,
 }
 
 /// A node.
@@ -77,6 +79,13 @@ impl NodeReport {
         self.drives.iter().filter(|drive| drive.state == state).count()
     }
 
+    /// Objects with fewer copies or fragments than they should have, as counted last.
+    #[must_use]
+    pub fn objects_short_of_protection(&self) -> u64 {
+        let serving = self.drives.iter().filter(|drive| drive.state == DriveState::InSync);
+        serving.map(|drive| drive.objects_short).sum()
+    }
+
     /// Drives that do not serve, in whatever state.
     #[must_use]
     pub fn drives_out(&self) -> usize {
@@ -99,11 +108,14 @@ mod tests {
             advice: String::new(),
             usage: DriveUsage::default(),
             io: DriveStatistics::default(),
+            objects_short: 2,
         };
         let states = [DriveState::InSync, DriveState::Failed, DriveState::InSync];
         let report = NodeReport { drives: states.map(drive).to_vec(), ..NodeReport::default() };
         assert_eq!(report.count(DriveState::InSync), 2);
         assert_eq!(report.count(DriveState::Missing), 0);
         assert_eq!(report.drives_out(), 1);
+        // What a drive said before it failed counts no more: others own its objects.
+        assert_eq!(report.objects_short_of_protection(), 4);
     }
 }

@@ -5,7 +5,7 @@
 //! each change of a drive's state is one line of the log that says what to do.
 
 use crate::config::LogLevel;
-use crate::drives::{open_drive, shard_of};
+use crate::drives::{begin_anew, open_drive, shard_of};
 use crate::peers::NodePeers;
 use crate::replace::DriveClaim;
 use crate::shard::ShardLocal;
@@ -325,7 +325,16 @@ async fn reopen_drive(local: &Rc<ShardLocal>, index: usize) -> Result<(SetId, St
         seat = is_out.then_some((report.set, report.position));
     });
     let seat = seat.ok_or("the drive was replaced meanwhile")?;
+    let (set, position) = seat;
+    let failed = local.member(set, position).and_then(|member| member.store().failed());
+    let is_rotten =
+        local.rotten.borrow_mut().remove(&index) || failed.is_some_and(DriveError::is_rot);
     retire_drive(local, index, seat).await;
+    let view = local.shared.view(set);
+    // Only what the set writes without is emptied.
+    if is_rotten && view.serving && view.writable && !view.active.contains(position) {
+        begin_anew(local, index, seat).await?;
+    }
     let opened = open_drive(local, index, None).await;
     if opened.is_err() {
         local.drives.borrow_mut().remove(&index);
@@ -357,6 +366,7 @@ fn start_reporter(local: &Rc<ShardLocal>, shard: usize) {
         // A shard that stopped reports nothing.
         _ = node
             .run(shard, |local| async move {
+                crate::keep::start(&local);
                 let reporter = Rc::clone(&local);
                 local.env.spawn(async move {
                     loop {
@@ -394,6 +404,7 @@ fn report_drives(local: &ShardLocal) {
                 its_own = report.uuid == uuid;
                 if its_own {
                     report.usage = usage;
+                    report.objects_short = member.short_of_protection();
                     report.io = drive.counters().statistics();
                 }
             });

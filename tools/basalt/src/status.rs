@@ -24,8 +24,10 @@ pub struct Status {
     pub driver: String,
     /// Every drive of the pool, absent ones too.
     pub drives: Vec<DriveStatus>,
-    /// Objects with fewer fragments than they should have.
+    /// Objects with fewer copies or fragments than they should have.
     pub objects_short_of_protection: u64,
+    /// Objects that the drives in sync cannot make whole any more.
+    pub objects_unreadable: u64,
 }
 
 /// One drive.
@@ -129,7 +131,11 @@ fn render(status: &Status) -> String {
         text.push_str(&format!("driver: {}\n", status.driver));
     }
     let short = status.objects_short_of_protection;
-    text.push_str(&format!("objects short of protection: {short}\n\n"));
+    text.push_str(&format!("objects short of protection: {short}\n"));
+    if status.objects_unreadable > 0 {
+        text.push_str(&format!("objects unreadable: {}\n", status.objects_unreadable));
+    }
+    text.push('\n');
     text.push_str(&output::table(&rows));
     for drive in status.drives.iter().filter(|drive| !drive.advice.is_empty()) {
         text.push_str(&format!("{}: {}\n", drive.path, drive.advice));
@@ -145,12 +151,14 @@ mod tests {
 
     #[test]
     fn an_answer_becomes_a_table() {
-        let json = r#"{"version":"0.1.0","commit":"abc","objects_short_of_protection":7,"new":1,
+        let json = r#"{"version":"0.1.0","commit":"abc","objects_short_of_protection":7,
+            "objects_unreadable":2,"new":1,
             "drives":[{"path":"/d1","uuid":"u-1","set":0,"position":3,"state":"failed",
             "used_bytes":1610612736,"free_bytes":512,"errors":2,"advice":"replace it\u001b[2J"}]}"#;
         let status: Status = serde_json::from_str(json).unwrap();
         let text = render(&status);
-        let expected = "basalt 0.1.0 (commit abc)\nobjects short of protection: 7\n\n\
+        let expected = "basalt 0.1.0 (commit abc)\nobjects short of protection: 7\n\
+            objects unreadable: 2\n\n\
             DRIVE  STATE   SET  POSITION  USED    FREE  ERRORS  UUID\n\
             /d1    failed  0    3         1.5GiB  512   2       u-1\n\
             /d1: replace it[2J\n";

@@ -9,7 +9,7 @@ use crate::peers::SimPeers;
 use crate::process::{BUCKET, Process, SimMember, judged_epoch, key_of};
 use bytes::Bytes;
 use engine_env::Env;
-use engine_format::{Order, PartEntry, Storage};
+use engine_format::Storage;
 use engine_set::{Found, Put, PutFinish, PutTarget, SetError, Source};
 use engine_types::Condition;
 use futures_util::future::{Either, select};
@@ -213,7 +213,9 @@ impl Process {
             return Ok(seen);
         };
         let content = self.site.model.borrow().content(generation);
-        let (from, to) = range_of(content.len(), random);
+        let is_whole = self.site.swarm.whole_reads;
+        let (from, to) =
+            if is_whole { (0, content.len()) } else { range_of(content.len(), random) };
         let Some(bytes) = self.read_range(&owner, &found, (from, to)).await else {
             return Ok(None);
         };
@@ -229,23 +231,16 @@ impl Process {
         found: &Found,
         (from, to): (usize, usize),
     ) -> Option<Vec<u8>> {
-        let record = &found.record;
-        match record.storage {
+        match found.record.storage {
             Storage::Empty => Some(Vec::new()),
             Storage::Inline => Some(found.inline.as_ref()?.get(from..to)?.to_vec()),
-            Storage::Fragments(data, geometry) => {
-                let order = record.order.clone();
-                let source = Source { data, geometry, run_bytes: record.size_bytes, order };
-                read_run(owner, &source, (from as u64, to as u64)).await
-            }
-            Storage::Parts => {
+            Storage::Fragments(..) | Storage::Parts => {
                 let mut bytes = Vec::new();
                 let mut start = 0;
-                for part in &found.parts.as_ref()?.parts {
-                    let end = start + part.size_bytes;
+                for source in found.sources() {
+                    let end = start + source.run_bytes;
                     let (first, last) = ((from as u64).max(start), (to as u64).min(end));
                     if first < last {
-                        let source = source_of(part, &record.order);
                         let range = (first - start, last - start);
                         bytes.extend(read_run(owner, &source, range).await?);
                     }
@@ -254,15 +249,6 @@ impl Process {
                 Some(bytes)
             }
         }
-    }
-}
-
-fn source_of(part: &PartEntry, order: &Order) -> Source {
-    Source {
-        data: part.data,
-        geometry: part.geometry,
-        run_bytes: part.size_bytes,
-        order: order.clone(),
     }
 }
 

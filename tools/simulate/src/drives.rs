@@ -191,6 +191,19 @@ impl Drives {
         self.restore(position);
     }
 
+    /// Gives a drive whose bytes are useless another life, empty and in the same seat.
+    pub async fn begin_anew(&self, world: &World, position: Position) -> Result<(), DriveError> {
+        self.put_out(position);
+        let (media, drive) = self.with(position, |slot| {
+            slot.disturbed += 1;
+            (slot.media.clone(), drive_id(position.0, slot.disturbed))
+        });
+        let opened = media.open(world);
+        Store::<SimEnv>::begin_anew(&opened, SEGMENT_BYTES, drive).await?;
+        self.with(position, |slot| slot.drive = drive);
+        Ok(())
+    }
+
     /// Every drive as it is.
     pub fn snapshot(&self) -> Vec<DriveSnapshot> {
         let slots = self.slots.borrow();
@@ -225,6 +238,11 @@ impl Drives {
         rotten.insert(position);
         self.rotten.set(rotten);
         self.with(position, |slot| slot.disturbed += 1);
+    }
+
+    /// Exactly these drives rot.
+    pub fn set_rotten(&self, rotten: PositionSet) {
+        self.rotten.set(rotten);
     }
 
     /// Flips a bit of a drive that rots.

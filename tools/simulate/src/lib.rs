@@ -16,6 +16,7 @@ pub mod peers;
 mod process;
 mod progress;
 mod replicas;
+pub mod rot_world;
 pub mod set_world;
 mod supervisor;
 pub mod totals;

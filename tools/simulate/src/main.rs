@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use engine_env::{BrokenRules, Rule};
 use simulate::drive_world::{self, DriveOptions};
 use simulate::options::{SetOptions, Shape};
+use simulate::rot_world::{self, RotOptions};
 use simulate::set_world;
 use simulate::totals::{SeedReport, Totals};
 use simulate::twins::{panic_text, rule_named};
@@ -17,6 +18,8 @@ use twins_command::TwinArguments;
 
 /// Crashes of a seed of `ci`.
 const CI_CRASHES: u64 = 12;
+/// Bits flipped in a seed of `ci`.
+const CI_FLIPS: u64 = 100;
 
 #[derive(Debug, Parser)]
 #[command(about = "Runs seeds of the simulator")]
@@ -31,6 +34,8 @@ enum Command {
     Drive(DriveArguments),
     /// A whole set whose drives crash, fail, stay away and are replaced.
     Set(SetArguments),
+    /// A whole set in whose drives bits flip.
+    Rot(RotArguments),
     /// Fixed seeds of everything, up to a number of steps.
     Ci {
         /// Each part ends with the first seed that passes so many steps.
@@ -118,6 +123,25 @@ struct SetArguments {
     /// The set is without this rule.
     #[arg(long, value_parser = rule_named)]
     without: Option<Rule>,
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+struct RotArguments {
+    /// How many seeds of each shape.
+    #[arg(long, default_value_t = 5)]
+    seeds: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 1)]
+    first: u64,
+    /// Bits flipped in each seed.
+    #[arg(long, default_value_t = 500)]
+    flips: u64,
+    /// The shape of the set; some that can lose a drive where it is not given.
+    #[arg(long)]
+    geometry: Option<Shape>,
+    /// Runs each seed twice and compares.
+    #[arg(long)]
+    twice: bool,
 }
 
 impl SetArguments {
@@ -240,6 +264,28 @@ fn one_shape(arguments: &SetArguments, shape: Shape, steps_max: u64) -> Result<(
     all_seeds(&name, &arguments.seeds, steps_max, |seed| set_seed(seed, arguments, shape))
 }
 
+fn rot_seed(seed: u64, arguments: &RotArguments, shape: Shape) -> Result<SeedReport, Failure> {
+    let flips = arguments.flips;
+    let again = format!("simulate rot --geometry {shape} --first {seed} --seeds 1 --flips {flips}");
+    let options = RotOptions { shape, flips };
+    guarded(|| rot_world::run_seed(seed, &options), arguments.twice, &again)
+}
+
+fn rot(arguments: &RotArguments, steps_max: u64) -> Result<(), Failure> {
+    let shapes = match arguments.geometry {
+        Some(shape) => vec![shape],
+        None => RotOptions::SHAPES.to_vec(),
+    };
+    let RotArguments { seeds, first, twice, .. } = *arguments;
+    // How often a seed crashes is its own affair.
+    let seeds = Seeds { seeds, first, crashes: 0, twice };
+    for shape in shapes {
+        let name = format!("rot {shape}");
+        all_seeds(&name, &seeds, steps_max, |seed| rot_seed(seed, arguments, shape))?;
+    }
+    Ok(())
+}
+
 fn ci(steps: u64) -> Result<(), Failure> {
     let seeds = Seeds { seeds: u64::MAX, first: 1, crashes: CI_CRASHES, twice: false };
     let once = Seeds { seeds: 1, twice: true, ..seeds };
@@ -248,6 +294,9 @@ fn ci(steps: u64) -> Result<(), Failure> {
     all_drives("drive", &DriveArguments::usual(seeds), steps)?;
     all_shapes(&usual, steps)?;
     one_shape(&SetArguments { beyond_parity: true, ..usual }, shape, steps)?;
+    let some =
+        RotArguments { seeds: u64::MAX, first: 1, flips: CI_FLIPS, geometry: None, twice: false };
+    rot(&some, steps / 4)?;
     all_drives("drive twice", &DriveArguments::usual(once), steps)?;
     one_shape(&SetArguments { seeds: once, ..usual }, shape, steps)
 }
@@ -256,6 +305,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Drive(arguments) => all_drives("drive", &arguments, u64::MAX),
         Command::Set(arguments) => all_shapes(&arguments, u64::MAX),
+        Command::Rot(arguments) => rot(&arguments, u64::MAX),
         Command::Ci { steps } => ci(steps),
         Command::Twins(arguments) => twins_command::run(&arguments),
     };

@@ -182,6 +182,8 @@ pub struct Swarm {
     pub fault_us: u64,
     /// Out of 8 crashes so many cut the power.
     pub power_cuts: u64,
+    /// Reads are of whole objects, not of any range.
+    pub whole_reads: bool,
     /// As asked for.
     pub slow: bool,
     /// As asked for.
@@ -224,6 +226,7 @@ impl Swarm {
             recheck_us: *random.pick(&[1000, 20_000, 200_000]),
             fault_us: if without { 0 } else { often },
             power_cuts: random.below(9),
+            whole_reads: false,
             slow: options.slow,
             replaces: options.replaces,
         }

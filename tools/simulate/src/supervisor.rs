@@ -35,6 +35,8 @@ pub struct Status {
     /// The view must change whatever members say.
     forced: Cell<bool>,
     changed_us: Cell<u64>,
+    /// Drives that did not open because of rot.
+    rotten: Cell<PositionSet>,
     /// For messages.
     last_error: Cell<Option<SetError>>,
 }
@@ -54,9 +56,31 @@ impl Status {
             && !self.changing.get()
     }
 
+    /// Whether writes are served by exactly these positions.
+    pub fn is_served_by(&self, positions: PositionSet) -> bool {
+        self.installed
+            .borrow()
+            .as_ref()
+            .is_some_and(|installed| installed.writable && installed.active == positions)
+            && !self.forced.get()
+            && !self.changing.get()
+    }
+
     /// Has the view changed once more, so that everything in doubt is decided.
     pub fn force_change(&self) {
         self.forced.set(true);
+    }
+
+    fn note_rotten(&self, position: Position) {
+        let mut rotten = self.rotten.get();
+        rotten.insert(position);
+        self.rotten.set(rotten);
+    }
+
+    fn note_sound(&self, position: Position) {
+        let mut rotten = self.rotten.get();
+        rotten.remove(position);
+        self.rotten.set(rotten);
     }
 
     fn is_active(&self, position: Position) -> bool {
@@ -85,6 +109,8 @@ impl Process {
                 self.retire_returned();
                 self.change(&coordinator).await;
                 self.open_returned().await;
+            } else if let Some(position) = self.rotten_drive() {
+                self.begin_anew(position).await;
             } else if !self.status.catching_up.get() {
                 turn += 1;
                 self.start_catch_up(&coordinator, turn);
@@ -127,6 +153,9 @@ impl Process {
                 });
             }
             Err(error) => {
+                if error.is_rot() {
+                    self.status.note_rotten(position);
+                }
                 let is_sound = drives.health(position) == Health::Fine
                     && drives.disturbed(position) == disturbed
                     && !drives.rotten().contains(position);
@@ -136,6 +165,39 @@ impl Process {
                 }
             }
         }
+    }
+
+    /// A drive that serves nobody and whose log, index or checkpoint is rotten. It begins anew only
+    /// while the set writes without it.
+    fn rotten_drive(&self) -> Option<Position> {
+        let is_rotten = |position: &Position| {
+            let failed = self.peers.member(*position).and_then(|member| member.store().failed());
+            let is_fine = self.site.drives.health(*position) == Health::Fine;
+            let has_rot = self.status.rotten.get().contains(*position)
+                || failed.is_some_and(DriveError::is_rot);
+            is_fine && has_rot && !self.status.is_active(*position)
+        };
+        self.positions().find(is_rotten).filter(|_| self.status.is_writable())
+    }
+
+    async fn begin_anew(self: &Rc<Self>, position: Position) {
+        if let Some(member) = self.peers.member(position) {
+            self.count_store(&member);
+        }
+        self.status.note_sound(position);
+        match self.site.drives.begin_anew(&self.site.world, position).await {
+            Ok(()) => {
+                self.count(|totals| totals.begun_anew += 1);
+                self.open(position).await;
+            }
+            // Nobody can tell whose drive it is: its operator replaces it.
+            Err(error) if error.is_rot() => {
+                self.count(|totals| totals.replaced += 1);
+                self.site.drives.replace(position);
+            }
+            Err(_) => self.status.note_rotten(position),
+        }
+        self.status.forced.set(true);
     }
 
     /// Drives that came back are out of service until they are opened again.
@@ -250,6 +312,8 @@ impl Process {
         self.count(|totals| {
             totals.checkpoints += usage.checkpoints;
             totals.cleaned += usage.cleaned_segments;
+            totals.healed += usage.healed;
+            totals.restored += member.restored_fragments();
         });
     }
 }

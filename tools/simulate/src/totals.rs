@@ -1,5 +1,6 @@
 //! What runs did, added up.
 
+use engine_store::Structure;
 use std::fmt;
 
 /// What runs did.
@@ -33,6 +34,20 @@ pub struct Totals {
     pub replaced: u64,
     /// Bits flipped.
     pub flipped: u64,
+    /// Of those in known structures, how many in each.
+    pub flips: [u64; Structure::ALL.len()],
+    /// Fragments and payloads that drives wrote anew.
+    pub healed: u64,
+    /// Of those, what clients' reads alone brought about.
+    pub healed_by_reads: u64,
+    /// Drives whose log, index or checkpoint was rotten and that began anew.
+    pub begun_anew: u64,
+    /// Drives scrubbed.
+    pub scrubs: u64,
+    /// Records of fragments that drives were made to forget.
+    pub forgotten: u64,
+    /// Fragments that owners brought back because a drive had no record of them.
+    pub restored: u64,
     /// Uploads completed.
     pub completed: u64,
     /// Listings judged.
@@ -72,7 +87,9 @@ impl Totals {
     }
 
     fn fields_mut(&mut self) -> Vec<(&'static str, &mut u64)> {
-        vec![
+        let words = Structure::ALL.map(Structure::word);
+        let flips = words.into_iter().zip(&mut self.flips);
+        let others = vec![
             ("seeds", &mut self.seeds),
             ("crashes", &mut self.crashes),
             ("writes acknowledged", &mut self.acknowledged),
@@ -93,8 +110,15 @@ impl Totals {
             ("whole checks", &mut self.whole_checks),
             ("checkpoints", &mut self.checkpoints),
             ("segments cleaned", &mut self.cleaned),
+            ("fragments and payloads healed", &mut self.healed),
+            ("of them by reads", &mut self.healed_by_reads),
+            ("drives begun anew", &mut self.begun_anew),
+            ("scrubs", &mut self.scrubs),
+            ("records forgotten", &mut self.forgotten),
+            ("fragments brought back", &mut self.restored),
             ("steps", &mut self.steps),
-        ]
+        ];
+        others.into_iter().chain(flips).collect()
     }
 }
 

@@ -9,7 +9,7 @@ use engine_format::{
 use engine_types::{DataId, Geometry, Position, PositionSet, Sequence};
 
 /// A write that is settled elsewhere, for one position.
-pub(super) fn settled(
+pub(crate) fn settled(
     sequence: Sequence,
     order: Order,
     mutations: Vec<Mutation>,

@@ -14,17 +14,31 @@ impl<E: Env> Shared<E> {
         record: &FragmentRecord,
         bytes: DmaBuf,
     ) -> Result<(), DriveError> {
-        let writes = pieces_of(record, 0, bytes.len() as u64).into_iter().map(|piece| {
-            let from = piece.from as usize;
-            let part = DmaBuf::copy_of(&bytes[from..from + piece.bytes as usize]);
-            let at = self.segment_offset(piece.extent.segment) + piece.offset_bytes;
-            self.write_pieces(at, part)
-        });
-        try_join_all(writes).await?;
+        self.write_linear_at(record, 0, &bytes).await?;
         if self.env.breaks(Rule::DataFlushed) {
             return Ok(());
         }
         self.flush_now().await
+    }
+
+    /// Writes bytes of a fragment's space, padded with zeros; `offset` is a multiple of
+    /// `BLOCK_BYTES`. Not flushed.
+    pub(crate) async fn write_linear_at(
+        &self,
+        record: &FragmentRecord,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<(), DriveError> {
+        let mut padded = DmaBuf::copy_of(bytes);
+        padded.set_len_to_capacity();
+        let writes = pieces_of(record, offset, padded.len() as u64).into_iter().map(|piece| {
+            let from = piece.from as usize;
+            let part = DmaBuf::copy_of(&padded[from..from + piece.bytes as usize]);
+            let at = self.segment_offset(piece.extent.segment) + piece.offset_bytes;
+            self.write_pieces(at, part)
+        });
+        try_join_all(writes).await?;
+        Ok(())
     }
 
     /// Reads `len` bytes of a fragment's space; `offset` is a multiple of `BLOCK_BYTES`.
@@ -57,7 +71,7 @@ impl<E: Env> Shared<E> {
 }
 
 /// A piece of a range of a fragment's space within one extent.
-pub(super) struct Piece {
+pub(crate) struct Piece {
     pub extent: Extent,
     /// Where it begins in the segment.
     pub offset_bytes: u64,
@@ -66,7 +80,7 @@ pub(super) struct Piece {
     pub bytes: u64,
 }
 
-pub(super) fn pieces_of(record: &FragmentRecord, offset: u64, len: u64) -> Vec<Piece> {
+pub(crate) fn pieces_of(record: &FragmentRecord, offset: u64, len: u64) -> Vec<Piece> {
     let end = offset + len;
     let mut pieces = Vec::new();
     let mut extent_start = 0;

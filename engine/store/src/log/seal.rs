@@ -54,7 +54,7 @@ impl<E: Env> Shared<E> {
         for batch in
             log.in_flight.values().filter(|batch| batch.outcome.is_some_and(|o| o.is_err()))
         {
-            space.set_bad(batch.end.segment);
+            space.quarantine(batch.end.segment);
         }
         space.seal_log(end.segment, end.generation, end.batch_sequence);
         let lost = std::mem::take(&mut log.in_flight);

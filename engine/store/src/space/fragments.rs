@@ -144,7 +144,7 @@ impl Space {
                         *used -= 1;
                     }
                 }
-                if *used < granules {
+                if *used < granules && !self.quarantined.contains(&segment.0) {
                     self.partial.insert(segment.0);
                 } else {
                     self.partial.remove(&segment.0);
@@ -227,7 +227,6 @@ impl Space {
             free: BTreeSet::new(),
             partial: BTreeSet::new(),
             judged: None,
-            bad: BTreeSet::new(),
             prepared: self.prepared,
             segment_bytes: self.segment_bytes,
             append: None,
@@ -238,6 +237,7 @@ impl Space {
             run_segments: self.run_segments,
             host_full: false,
             in_use: false,
+            quarantined: BTreeSet::new(),
             starving: false,
             unmerged: false,
             keeps_reserve: self.keeps_reserve,
@@ -287,7 +287,7 @@ impl Space {
     }
 
     /// The append segments with the least in use, none above `live_bytes_max`, whose fragments
-    /// fit a segment together, but those of `in_vain`.
+    /// fit a segment together, but those of `in_vain` and those that would give no room.
     pub(crate) fn append_victims(
         &self,
         live_bytes_max: u64,
@@ -303,6 +303,7 @@ impl Space {
                     if *live_units * UNIT_BYTES <= live_bytes_max
                         && self.append.is_none_or(|(open, _)| open.0 != segment)
                         && !in_vain.contains(&(SegmentId(segment), APPEND_GENERATION))
+                        && !self.is_quarantined(SegmentId(segment))
                         && !self.is_reserved_in(segment) =>
                 {
                     Some((*live_units, SegmentId(segment)))

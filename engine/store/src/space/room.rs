@@ -42,9 +42,11 @@ impl Space {
 
     /// Segments a drive without garbage would need, and the share cleaning leaves.
     fn live_segments(&self) -> u32 {
-        let (mut whole, mut bytes, mut append_bytes) = (self.bad.len() as u64, 0_u64, 0_u64);
-        for slot in &self.slots {
+        let (mut whole, mut bytes, mut append_bytes) = (0_u64, 0_u64, 0_u64);
+        for (slot, segment) in self.slots.iter().zip(0_u32..) {
             match slot {
+                // It is nobody's, also once it is empty.
+                _ if self.quarantined.contains(&segment) => whole += 1,
                 Slot::Free => {}
                 Slot::Superblock | Slot::Run | Slot::Extents { .. } => whole += 1,
                 // Announced, or written to since the last checkpoint, which cleaning waits for.

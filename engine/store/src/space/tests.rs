@@ -82,3 +82,37 @@ fn a_checkpoint_brings_back_the_same_space() {
     loaded.release(&record);
     assert_eq!(loaded.free_segments(), 63);
 }
+
+#[test]
+fn a_quarantined_segment_takes_nothing_until_the_drive_is_opened_again() {
+    let mut space = Space::new(1 << 20, 64, 64);
+    for (number, bytes) in [(1, 20_000), (2, 1_300_000)] {
+        let (append, extents) = space.reserve_fragment(data(number), bytes, false).unwrap();
+        let record = FragmentRecord {
+            data: data(number),
+            index: engine_types::FragmentIndex(0),
+            geometry: engine_types::Geometry { data: 1, parity: 0, cell_bytes: 64 << 10 },
+            object_bytes: bytes,
+            sequence: engine_types::Sequence::ZERO,
+            append,
+            extents: extents.clone(),
+            footer_sum: 0,
+        };
+        space.settle(&record);
+        let bad = extents[0].segment;
+        space.quarantine(bad);
+        let mut others = Vec::new();
+        for other in 10..20 {
+            others.extend(space.reserve_fragment(data(other), bytes, false).unwrap().1);
+        }
+        space.release(&record);
+        for other in 20..30 {
+            others.extend(space.reserve_fragment(data(other), bytes, false).unwrap().1);
+        }
+        assert!(others.iter().all(|extent| extent.segment != bad), "{bad} of {others:?}");
+        (10..30).for_each(|other| space.give_back(data(other)));
+    }
+    assert_eq!(space.quarantined_count(), 2);
+    // A checkpoint knows nothing of it.
+    assert!(space.snapshot().is_empty());
+}

@@ -379,6 +379,20 @@ pub static SETTINGS: &[Setting] = &[
         help: "Index entries of a drive kept in memory before they are written as a run; \
                `auto` goes by memory.",
     },
+    Setting {
+        name: "scrub.interval",
+        flag: "",
+        default: "720h",
+        kind: Kind::Time(0, 31_536_000_000),
+        help: "Every drive is read through for rot this often; `0ms` for never.",
+    },
+    Setting {
+        name: "scrub.bytes_per_second",
+        flag: "",
+        default: "16MiB",
+        kind: Kind::Size(64 * KIB, 16 * GIB, 1),
+        help: "How fast a scrub reads one drive; slower while clients keep the drive busy.",
+    },
 ];
 
 /// The table as Markdown. docs/configuration.md holds the same rows, checked by a test.

@@ -2,7 +2,7 @@
 
 use super::{DriveArg, DriveKind, DriverChoice, ServerError, ServerOptions};
 use crate::{logging, sys};
-use engine_store::StoreConfig;
+use engine_store::{ScrubPace, StoreConfig};
 use shards_node::{DriveKind as NodeKind, LogLevel, NodeConfig, NodeDrive};
 use shards_uring::{IoDriverKind, choose_driver};
 use std::sync::Arc;
@@ -47,6 +47,8 @@ pub fn node_config(options: &ServerOptions) -> Result<(NodeConfig, Option<String
         driver,
         arena_bytes: arena_bytes(options, shards.max(1)),
         drive_deadline_us: u64::try_from(options.timeouts.drive_io.as_micros()).unwrap_or(u64::MAX),
+        scrub_interval_us: u64::try_from(options.scrub.interval.as_micros()).unwrap_or(u64::MAX),
+        scrub_pace: ScrubPace { bytes_per_second: options.scrub.bytes_per_second },
         drives,
         log,
     };

@@ -56,6 +56,15 @@ pub struct StorageOptions {
     pub memtable_bytes: Option<u64>,
 }
 
+/// Reading drives through for rot.
+#[derive(Debug, Clone)]
+pub struct ScrubOptions {
+    /// From one time to the next; zero for never.
+    pub interval: Duration,
+    /// Bytes of a drive a second.
+    pub bytes_per_second: u64,
+}
+
 /// Everything `run` needs. Values are checked one by one and against each other; what needs the
 /// content of superblocks (set sizes, deployment, format version) is not.
 #[derive(Debug, Clone)]
@@ -95,6 +104,8 @@ pub struct ServerOptions {
     pub limits: Limits,
     /// Sizes.
     pub storage: StorageOptions,
+    /// Rot.
+    pub scrub: ScrubOptions,
     /// Directory of `--dev`.
     pub dev: Option<PathBuf>,
 }
@@ -139,6 +150,10 @@ impl ServerOptions {
                 cell_bytes: config.bytes("storage.cell_bytes").unwrap_or(0),
                 segment_bytes: config.bytes("storage.segment_bytes"),
                 memtable_bytes: config.bytes("storage.memtable_bytes"),
+            },
+            scrub: ScrubOptions {
+                interval: time("scrub.interval"),
+                bytes_per_second: config.bytes("scrub.bytes_per_second").unwrap_or(1),
             },
             dev: None,
         }
@@ -194,6 +209,8 @@ mod tests {
         assert_eq!(options.limits.connections, 10_000);
         assert_eq!(options.timeouts.drain, Duration::from_secs(30));
         assert_eq!(options.timeouts.drive_io, Duration::from_secs(5));
+        assert_eq!(options.scrub.interval, Duration::from_secs(30 * 86_400));
+        assert_eq!(options.scrub.bytes_per_second, 16 << 20);
         assert!(!format!("{options:?}").contains("hunter2"), "Debug shows the secret");
     }
 }

@@ -59,7 +59,8 @@ impl EdgeNode for NodeView {
             commit: version::COMMIT.to_owned(),
             driver: self.driver.clone(),
             drives: report.drives.iter().map(drive_status).collect(),
-            objects_short_of_protection: report.objects_unreadable,
+            objects_short_of_protection: report.objects_short_of_protection(),
+            objects_unreadable: report.objects_unreadable,
         };
         serde_json::to_string(&status).unwrap_or_default()
     }
@@ -87,7 +88,7 @@ fn drive_status(drive: &DriveReport) -> DriveStatus {
 /// A metric of a drive: name, type, help, value.
 type DriveMetric = (&'static str, &'static str, &'static str, fn(&DriveReport) -> f64);
 
-const DRIVE_METRICS: [DriveMetric; 18] = [
+const DRIVE_METRICS: [DriveMetric; 21] = [
     ("drive_in_sync", "gauge", "Whether the drive serves.", |d| {
         f64::from(u8::from(d.state == shards_node::DriveState::InSync))
     }),
@@ -105,6 +106,15 @@ const DRIVE_METRICS: [DriveMetric; 18] = [
     }),
     ("drive_corrupt_blocks_total", "counter", "Blocks whose sum did not hold.", |d| {
         d.usage.corrupt_blocks as f64
+    }),
+    ("drive_healed_total", "counter", "Fragments and payloads written anew.", |d| {
+        d.usage.healed as f64
+    }),
+    ("drive_quarantined_segments", "gauge", "Segments left alone, for bytes went bad.", |d| {
+        f64::from(d.usage.quarantined_segments)
+    }),
+    ("drive_objects_short", "gauge", "Objects it owns that are short of protection.", |d| {
+        d.objects_short as f64
     }),
     ("drive_queue_depth", "gauge", "I/Os at the drive.", |d| d.io.in_flight as f64),
     ("drive_log_batches_total", "counter", "Log batches.", |d| d.usage.batches as f64),
@@ -133,6 +143,10 @@ fn metrics(report: &NodeReport) -> String {
     };
     gauge("node_ready", "Whether reads and writes are served.", f64::from(u8::from(report.ready)));
     gauge("cluster_positions_out", "Positions out of sync.", report.positions_out as f64);
+    let short = report.objects_short_of_protection() as f64;
+    gauge("cluster_objects_short_of_protection", "Objects short of copies or fragments.", short);
+    let unreadable = report.objects_unreadable as f64;
+    gauge("cluster_objects_unreadable", "Objects no drives in sync can make whole.", unreadable);
     gauge("node_view_changes", "Changes of view since the start.", report.view_changes as f64);
     for (name, kind, help, value) in DRIVE_METRICS {
         _ = write!(out, "# HELP basalt_{name} {help}\n# TYPE basalt_{name} {kind}\n");

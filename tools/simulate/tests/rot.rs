@@ -1,0 +1,33 @@
+//! A little rot in sets of two shapes. More: `simulate rot`.
+
+use simulate::options::Shape;
+use simulate::rot_world::{RotOptions, run_seed};
+use simulate::totals::Totals;
+
+#[test]
+fn rot_on_at_most_p_drives_changes_no_answer_and_heals() {
+    let mut sum = Totals::default();
+    for (data, parity, flips) in [(4, 2, 500), (2, 1, 200)] {
+        let shape = Shape { data, parity };
+        let report = run_seed(1, &RotOptions { shape, flips });
+        let report = report.unwrap_or_else(|what| panic!("set {shape}: {what}"));
+        assert_eq!(report.totals.flipped, flips);
+        println!("{shape}: {}", report.totals);
+        sum.add(&report.totals);
+    }
+    assert!(sum.healed > 0, "what is rotten is written anew: {sum}");
+    assert!(sum.begun_anew > 0, "drives beyond repair begin anew: {sum}");
+    assert!(sum.flips.iter().all(|flips| *flips > 0), "every structure rots: {sum}");
+}
+
+#[test]
+fn the_same_seed_rots_the_same_way() {
+    let options = RotOptions { shape: Shape { data: 2, parity: 1 }, flips: 30 };
+    assert_eq!(run_seed(2, &options), run_seed(2, &options));
+}
+
+#[test]
+fn a_set_that_cannot_lose_a_drive_is_refused() {
+    let options = RotOptions { shape: Shape { data: 1, parity: 1 }, flips: 1 };
+    assert!(run_seed(1, &options).is_err());
+}
