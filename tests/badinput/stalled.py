@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""A thousand clients stall in the middle of 1 GiB uploads: memory stays within 10 % of its setting
-while a fast client goes on, and nothing of them is stored.
+"""A thousand clients stall in the middle of 1 GiB uploads, a third each of plain bodies, unsigned
+chunks and signed chunks: memory stays within 10 % of its setting while a fast client goes on, and
+nothing of them is stored.
 
 BASALT_STALLED (default 1000), BASALT_MEMORY_MIB (default 512, given as --memory).
 """
@@ -19,7 +20,7 @@ sys.path[:0] = [str(HERE.parent / "lib"), str(HERE)]
 from basalt import Server, watchdog  # noqa: E402
 from payload import MIB  # noqa: E402
 from runner import Suite, number  # noqa: E402
-from sigv4 import UNSIGNED, Signer  # noqa: E402
+from sigv4 import STREAMING, STREAMING_UNSIGNED, UNSIGNED, Signer  # noqa: E402
 
 CLIENTS = number("BASALT_STALLED", 1000)
 MEMORY = number("BASALT_MEMORY_MIB", 512) * MIB
@@ -32,21 +33,34 @@ def rss_bytes(server):
     return int(line.split()[1]) * 1024
 
 
-def begin_upload(server, key):
+# What a body begins with, by the way it is sent: chunks of which the stalled client owes the most.
+BEGINNINGS = {
+    UNSIGNED: "",
+    STREAMING_UNSIGNED: f"{1 << 29:x}\r\n",
+    STREAMING: f"{1 << 20:x};chunk-signature={'0' * 64}\r\n",
+}
+
+
+def begin_upload(server, key, mode):
     """The head of a 1 GiB PUT and as much of its body as is taken without waiting."""
     signer = Signer()
     headers = {"host": f"127.0.0.1:{server.port}", "x-amz-date": signer.date}
-    headers["x-amz-content-sha256"] = UNSIGNED
+    headers["x-amz-content-sha256"] = mode
+    if mode != UNSIGNED:
+        headers["x-amz-decoded-content-length"] = str(1 << 30)
+    if mode == STREAMING_UNSIGNED:
+        headers["x-amz-trailer"] = "x-amz-checksum-crc32"
     path = f"/stalled/{key}"
-    headers["authorization"] = signer.authorization("PUT", path, (), headers, UNSIGNED)[0]
-    headers["content-length"] = str(1 << 30)
+    headers["authorization"] = signer.authorization("PUT", path, (), headers, mode)[0]
+    headers["content-length"] = str((1 << 30) + (1 << 20))
     head = f"PUT {path} HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in headers.items())
     connection = socket.create_connection(("127.0.0.1", server.port), timeout=10)
-    connection.sendall((head + "\r\n").encode())
+    connection.sendall((head + "\r\n" + BEGINNINGS[mode]).encode())
     connection.setblocking(False)
     piece, sent = os.urandom(64 * 1024), 0
     try:
-        while sent < 8 * MIB:
+        # Less than a signed chunk, whose signature is wrong.
+        while sent < (MIB - len(piece) if mode == STREAMING else 8 * MIB):
             sent += connection.send(piece)
     except (BlockingIOError, ConnectionError):
         pass
@@ -66,7 +80,8 @@ def stall(server):
     server.client().create_bucket(Bucket="stalled")
     ended, done = threading.Event(), []
     fast = threading.Thread(target=fast_client, args=(server, ended, done), daemon=True)
-    connections = [begin_upload(server, f"slow-{n}") for n in range(CLIENTS)]
+    modes = list(BEGINNINGS)
+    connections = [begin_upload(server, f"slow-{n}", modes[n % 3]) for n in range(CLIENTS)]
     fast.start()
     peak, deadline = 0, time.monotonic() + SECONDS
     while time.monotonic() < deadline:

@@ -25,7 +25,7 @@ SMALL = {
     "BASALT_PARTS": "20",
     "BASALT_STEPS": "200",
 }
-SCRIPTS = ["boto", "listing", "trees", "large"]
+SCRIPTS = ["boto", "wire", "listing", "trees", "large"]
 
 
 def main():

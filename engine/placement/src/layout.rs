@@ -49,12 +49,17 @@ pub enum LayoutError {
         set_size: usize,
     },
     /// The size asked for does not divide the count.
-    #[error("{drive_count} drives cannot be cut into sets of {set_size}, as was asked for")]
+    #[error(
+        "{drive_count} drives cannot be cut into sets of {set_size}, as was asked for; sizes they \
+         can be cut into: {sizes}"
+    )]
     SetSizeDoesNotDivide {
         /// The drives given.
         drive_count: usize,
         /// The size asked for.
         set_size: usize,
+        /// Those that divide the count.
+        sizes: String,
     },
     /// More parity than half the set.
     #[error("parity {parity} is too much for a set of {set_size}; at most half of it")]
@@ -147,6 +152,14 @@ pub fn check_parity(set_size: usize, parity: usize) -> Result<(), LayoutError> {
     Ok(())
 }
 
+/// The sizes of sets that divide a count, for the person who asked for another.
+fn sizes_of(drive_count: usize) -> String {
+    let divide = |size: &usize| drive_count.is_multiple_of(*size);
+    let sizes: Vec<String> =
+        (2..=SET_SIZE_MAX).filter(divide).map(|size| size.to_string()).collect();
+    if sizes.is_empty() { "none".to_owned() } else { sizes.join(", ") }
+}
+
 fn size_for(drive_count: usize, set_size_override: Option<u8>) -> Result<usize, LayoutError> {
     if drive_count == 0 {
         return Err(LayoutError::NoDrives);
@@ -157,7 +170,8 @@ fn size_for(drive_count: usize, set_size_override: Option<u8>) -> Result<usize, 
             return Err(LayoutError::SetSizeRange { set_size });
         }
         if !drive_count.is_multiple_of(set_size) {
-            return Err(LayoutError::SetSizeDoesNotDivide { drive_count, set_size });
+            let sizes = sizes_of(drive_count);
+            return Err(LayoutError::SetSizeDoesNotDivide { drive_count, set_size, sizes });
         }
         return Ok(set_size);
     }
@@ -255,8 +269,13 @@ mod tests {
         }
         assert_eq!(
             asked(16, 5),
-            Err(LayoutError::SetSizeDoesNotDivide { drive_count: 16, set_size: 5 })
+            Err(LayoutError::SetSizeDoesNotDivide {
+                drive_count: 16,
+                set_size: 5,
+                sizes: "2, 4, 8, 16".to_owned()
+            })
         );
+        assert_eq!(sizes_of(37), "none");
         assert!(matches!(asked(1, 2), Err(LayoutError::SetSizeDoesNotDivide { .. })));
     }
 

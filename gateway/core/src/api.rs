@@ -137,6 +137,8 @@ pub struct BodyClaims {
     pub trailer: Option<Trailer>,
     /// `x-amz-sdk-checksum-algorithm`.
     pub sdk_algorithm: Option<ChecksumKind>,
+    /// The most that the front end keeps back of the body, until it knows a signature.
+    pub held_back_bytes: u64,
 }
 
 /// Conditions of a read, or of the source of a copy (`x-amz-copy-source-if-*`), as sent.
@@ -374,6 +376,9 @@ pub struct CopyObject {
     pub replace_attributes: bool,
     /// The attributes of the request. With COPY only storage class and website redirect count.
     pub attributes: Vec<Attribute>,
+    /// Whether a storage class is named, the usual one too: a change of an object copied onto
+    /// itself.
+    pub names_storage_class: bool,
     /// `x-amz-checksum-algorithm`.
     pub checksum_algorithm: Option<ChecksumKind>,
     /// Conditions on the destination.

@@ -13,13 +13,13 @@ const BUCKETS_MAX: i64 = 10_000;
 impl<S: Objects> Gateway<S> {
     /// The bucket of this name, from the gateway's snapshot.
     pub(crate) fn bucket(&self, name: &str) -> Result<Bucket, S3Failure> {
-        self.store.bucket(name).ok_or_else(|| S3Failure::new(ErrorCode::NoSuchBucket))
+        Ok(self.store.bucket(name)?)
     }
 
     /// `ListBuckets`.
     ///
     /// # Errors
-    /// `InvalidArgument` for a limit outside 1..=10,000 or a token that is none.
+    /// `InvalidArgument` for a limit outside 1..=10,000 or a token that is none; the store's.
     pub async fn list_buckets(&self, request: ListBuckets) -> Result<BucketList, S3Failure> {
         let limit = match request.buckets_max {
             None => usize::MAX,
@@ -40,7 +40,7 @@ impl<S: Objects> Gateway<S> {
         let prefix = request.prefix.unwrap_or_default();
         let mut buckets: Vec<Bucket> = self
             .store
-            .buckets()
+            .buckets()?
             .into_iter()
             .filter(|bucket| bucket.name.starts_with(&prefix) && bucket.name > after)
             .collect();
@@ -73,7 +73,7 @@ impl<S: Objects> Gateway<S> {
     /// `HeadBucket`.
     ///
     /// # Errors
-    /// `NoSuchBucket`.
+    /// `NoSuchBucket`, or the store's.
     pub async fn head_bucket(&self, name: &str) -> Result<Bucket, S3Failure> {
         self.bucket(name)
     }

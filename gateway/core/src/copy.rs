@@ -10,7 +10,7 @@ use crate::digest::{self, BodyDigests, BodySums};
 use crate::encoding::hex;
 use crate::failure::{ErrorCode, S3Failure};
 use crate::names;
-use crate::objects::{Body, Finish, Object, Objects, Target, Writer};
+use crate::objects::{Body, BodySize, Finish, Object, Objects, Target, Writer};
 use crate::put::{PUT_BYTES_MAX, stored};
 use crate::range;
 use engine_types::{Attribute, AttributeKind, BucketId, ChecksumKind, Condition, Key};
@@ -38,7 +38,9 @@ impl<S: Objects> Gateway<S> {
         names::check_attributes(&request.attributes)?;
         let condition = conditions::of_write(&request.conditions)?;
         let onto_itself = source_bucket.id == bucket.id && source_key == key;
-        let changes = request.replace_attributes || request.attributes.iter().any(is_own);
+        let changes = request.replace_attributes
+            || request.names_storage_class
+            || request.attributes.iter().any(is_own);
         if onto_itself && !changes {
             return Err(S3Failure::with_message(
                 ErrorCode::InvalidRequest,
@@ -111,7 +113,8 @@ impl<S: Objects> Gateway<S> {
     ) -> Result<Stored, S3Failure> {
         let Destination { bucket, key, target, kept } = destination;
         let size_bytes = range.end - range.start;
-        let mut writer = self.store.begin(bucket, key, target, size_bytes).await?;
+        let mut writer =
+            self.store.begin(bucket, key, target, BodySize::flowing(size_bytes)).await?;
         let digests = self.pump(source, range, &mut writer, kept).await?;
         let checksum = digests.sum(kept);
         let finish = Finish {

@@ -4,8 +4,8 @@
 //! Invariants: a call takes effect at once and never waits; the time comes from the clock given.
 
 use crate::objects::{
-    Body, Bucket, Completion, Finish, ListPage, ListQuery, Object, Objects, StoreError, Target,
-    UploadInfo, Writer,
+    Body, BodySize, Bucket, Completion, Finish, ListPage, ListQuery, Object, Objects, StoreError,
+    Target, UploadInfo, Writer,
 };
 use bytes::Bytes;
 use engine_types::{
@@ -142,22 +142,23 @@ impl Objects for ModelStore {
     type Writer = ModelWriter;
     type Body = ModelBody;
 
-    fn bucket(&self, name: &str) -> Option<Bucket> {
+    fn bucket(&self, name: &str) -> Result<Bucket, StoreError> {
         let state = self.state.borrow();
-        state.buckets.values().find(|kept| kept.bucket.name == name).map(|kept| kept.bucket.clone())
+        let found = state.buckets.values().find(|kept| kept.bucket.name == name);
+        found.map(|kept| kept.bucket.clone()).ok_or(StoreError::NoSuchBucket)
     }
 
-    fn buckets(&self) -> Vec<Bucket> {
+    fn buckets(&self) -> Result<Vec<Bucket>, StoreError> {
         let state = self.state.borrow();
         let mut buckets: Vec<Bucket> =
             state.buckets.values().map(|kept| kept.bucket.clone()).collect();
         buckets.sort_by(|one, other| one.name.cmp(&other.name));
-        buckets
+        Ok(buckets)
     }
 
     async fn create_bucket(&self, name: &str) -> Result<Bucket, StoreError> {
         self.take_fault()?;
-        if self.bucket(name).is_some() {
+        if self.bucket(name).is_ok() {
             return Err(StoreError::BucketExists);
         }
         Ok(self.state.borrow_mut().create_bucket(name, (self.wall_ms)()))
@@ -165,7 +166,7 @@ impl Objects for ModelStore {
 
     async fn delete_bucket(&self, name: &str) -> Result<(), StoreError> {
         self.take_fault()?;
-        let id = self.bucket(name).ok_or(StoreError::NoSuchBucket)?.id;
+        let id = self.bucket(name)?.id;
         let mut state = self.state.borrow_mut();
         let bucket = state.bucket(id)?;
         if !bucket.objects.is_empty() || !bucket.uploads.is_empty() {
@@ -209,13 +210,13 @@ impl Objects for ModelStore {
         bucket: BucketId,
         key: &Key,
         target: Target,
-        size_bytes: u64,
+        size: BodySize,
     ) -> Result<ModelWriter, StoreError> {
         self.in_bucket(bucket, |bucket| match &target {
             Target::Object => Ok(()),
             Target::Part(id, _) => bucket.upload(key, *id).map(|_| ()),
         })?;
-        let (store, key) = (self.clone(), key.clone());
+        let (store, key, size_bytes) = (self.clone(), key.clone(), size.bytes);
         Ok(ModelWriter { store, bucket, key, target, size_bytes, bytes: Vec::new() })
     }
 

@@ -125,6 +125,24 @@ pub struct Finish {
     pub condition: Condition,
 }
 
+/// The length of a body on its way in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BodySize {
+    /// Its bytes.
+    pub bytes: u64,
+    /// The most that the front end keeps back of them before it passes them on; it counts as
+    /// memory of the body.
+    pub held_back_bytes: u64,
+}
+
+impl BodySize {
+    /// A body of which nothing is kept back.
+    #[must_use]
+    pub fn flowing(bytes: u64) -> Self {
+        Self { bytes, held_back_bytes: 0 }
+    }
+}
+
 /// A completion of an upload.
 #[derive(Debug, Clone)]
 pub struct Completion {
@@ -227,10 +245,16 @@ pub trait Objects: 'static {
     type Body: Body;
 
     /// The bucket of this name, from the gateway's snapshot.
-    fn bucket(&self, name: &str) -> Option<Bucket>;
+    ///
+    /// # Errors
+    /// `NoSuchBucket`; `Unavailable` while nobody knows which buckets there are.
+    fn bucket(&self, name: &str) -> Result<Bucket, StoreError>;
 
     /// All buckets by name, from the gateway's snapshot.
-    fn buckets(&self) -> Vec<Bucket>;
+    ///
+    /// # Errors
+    /// `Unavailable` while nobody knows which there are.
+    fn buckets(&self) -> Result<Vec<Bucket>, StoreError>;
 
     /// Creates a bucket; answered when every gateway and shard knows it.
     ///
@@ -270,7 +294,7 @@ pub trait Objects: 'static {
         number: PartNumber,
     ) -> impl Future<Output = Result<Option<Range<u64>>, StoreError>>;
 
-    /// Starts a write of exactly `size_bytes`.
+    /// Starts a write of exactly so many bytes.
     ///
     /// # Errors
     /// `NoSuchBucket`, `NoSuchUpload`, `Full`, `Busy`, `Unavailable`.
@@ -279,7 +303,7 @@ pub trait Objects: 'static {
         bucket: BucketId,
         key: &Key,
         target: Target,
-        size_bytes: u64,
+        size: BodySize,
     ) -> impl Future<Output = Result<Self::Writer, StoreError>>;
 
     /// Deletes the object at the key. `Ok(false)`: there was none.

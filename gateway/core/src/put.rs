@@ -12,7 +12,7 @@ use crate::digest::{self, BodySums};
 use crate::encoding::{from_base64, hex};
 use crate::failure::{ErrorCode, S3Failure};
 use crate::names;
-use crate::objects::{Finish, Objects, Target, Writer};
+use crate::objects::{BodySize, Finish, Objects, Target, Writer};
 use bytes::Bytes;
 use engine_types::{ChecksumKind, Condition, ObjectChecksum, ObjectInfo};
 use std::future::poll_fn;
@@ -39,7 +39,7 @@ impl<S: Objects> Gateway<S> {
         let client = announced(&request.claims)?;
         let kept = client.unwrap_or(digest::DEFAULT_KIND);
         let intake = Intake::new(request.claims, client, kept)?;
-        let writer = self.store.begin(bucket.id, &key, Target::Object, intake.size_bytes).await?;
+        let writer = self.store.begin(bucket.id, &key, Target::Object, intake.size).await?;
         let (writer, verified) = intake.receive(writer, body).await?;
         let finish = Finish {
             etag: verified.etag,
@@ -74,7 +74,7 @@ impl<S: Objects> Gateway<S> {
         let kept = upload.checksum.map_or(digest::DEFAULT_KIND, |(kind, _)| kind);
         let intake = Intake::new(request.claims, client, kept)?;
         let target = Target::Part(id, number);
-        let writer = self.store.begin(bucket.id, &key, target, intake.size_bytes).await?;
+        let writer = self.store.begin(bucket.id, &key, target, intake.size).await?;
         let (writer, verified) = intake.receive(writer, body).await?;
         let finish = Finish {
             etag: verified.etag,
@@ -123,7 +123,7 @@ fn announced(claims: &BodyClaims) -> Result<Option<ChecksumKind>, S3Failure> {
 
 /// A body being received: what it shall be, and what it was so far.
 struct Intake {
-    size_bytes: u64,
+    size: BodySize,
     received_bytes: u64,
     md5: Option<[u8; 16]>,
     /// The sum the client gave in a header.
@@ -161,8 +161,9 @@ impl Intake {
             None => None,
         };
         let sums = BodySums::new(&[kept, client.unwrap_or(kept)]);
+        let held_back_bytes = claims.held_back_bytes.min(size_bytes);
         Ok(Self {
-            size_bytes,
+            size: BodySize { bytes: size_bytes, held_back_bytes },
             received_bytes: 0,
             md5,
             expected,
@@ -184,7 +185,7 @@ impl Intake {
         while let Some(piece) = next_piece(&writer, &mut body).await {
             let bytes = piece?;
             self.received_bytes = self.received_bytes.saturating_add(bytes.len() as u64);
-            if self.received_bytes > self.size_bytes {
+            if self.received_bytes > self.size.bytes {
                 return Err(S3Failure::new(ErrorCode::IncompleteBody));
             }
             if !bytes.is_empty() {
@@ -192,7 +193,7 @@ impl Intake {
                 writer.write(bytes).await?;
             }
         }
-        if self.received_bytes < self.size_bytes {
+        if self.received_bytes < self.size.bytes {
             return Err(S3Failure::new(ErrorCode::IncompleteBody));
         }
         Ok((writer, self.verify()?))

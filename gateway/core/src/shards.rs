@@ -13,8 +13,8 @@ pub use body::ShardBody;
 pub use writer::ShardWriter;
 
 use crate::objects::{
-    Bucket, Completion, ListEntry, ListPage, ListQuery, Object, Objects, StoreError, Target,
-    UploadInfo,
+    BodySize, Bucket, Completion, ListEntry, ListPage, ListQuery, Object, Objects, StoreError,
+    Target, UploadInfo,
 };
 use budget::MemoryBudget;
 use engine_format::Etag;
@@ -104,16 +104,16 @@ impl Objects for ShardStore {
     type Writer = ShardWriter;
     type Body = ShardBody;
 
-    fn bucket(&self, name: &str) -> Option<Bucket> {
-        let table = self.node.buckets();
-        let entry = table.open(name)?;
-        Some(Bucket { id: entry.id, name: name.to_owned(), created_ms: entry.created_ms })
+    fn bucket(&self, name: &str) -> Result<Bucket, StoreError> {
+        let table = self.node.buckets().ok_or(StoreError::Unavailable)?;
+        let entry = table.open(name).ok_or(StoreError::NoSuchBucket)?;
+        Ok(Bucket { id: entry.id, name: name.to_owned(), created_ms: entry.created_ms })
     }
 
-    fn buckets(&self) -> Vec<Bucket> {
-        let table = self.node.buckets();
+    fn buckets(&self) -> Result<Vec<Bucket>, StoreError> {
+        let table = self.node.buckets().ok_or(StoreError::Unavailable)?;
         let names = table.buckets.keys();
-        names.filter_map(|name| self.bucket(name)).collect()
+        Ok(names.filter_map(|name| self.bucket(name).ok()).collect())
     }
 
     async fn create_bucket(&self, name: &str) -> Result<Bucket, StoreError> {
@@ -166,13 +166,13 @@ impl Objects for ShardStore {
         bucket: BucketId,
         key: &Key,
         target: Target,
-        size_bytes: u64,
+        size: BodySize,
     ) -> Result<ShardWriter, StoreError> {
         let target = match target {
             Target::Object => PutTarget::Object,
             Target::Part(upload, number) => PutTarget::Part(upload, number),
         };
-        ShardWriter::begin(self, (bucket, key), target, size_bytes).await
+        ShardWriter::begin(self, (bucket, key), target, size).await
     }
 
     async fn delete(

@@ -12,13 +12,14 @@ pub struct HttpConfig {
     /// Addresses to listen on. Every gateway thread binds the same ones (SO_REUSEPORT), and the
     /// kernel spreads connections over them.
     pub listen: Vec<SocketAddr>,
-    /// Connections of this thread at once; further ones are told 503 and closed.
+    /// Connections at once of all threads that share `open`; further ones are told 503 and closed.
     pub connections_max: usize,
     /// Bytes of a request's line and headers together; longer ones are told 431.
     pub header_bytes_max: usize,
-    /// Time to receive a request's whole head, counted from the connection's start or the end of
-    /// the previous answer: the idle timeout too.
+    /// Time to receive the rest of a request's head after its first bytes.
     pub header_timeout: Duration,
+    /// Time a connection may stay without a byte of a request, at its start and after an answer.
+    pub idle_timeout: Duration,
     /// Time that a client may take no byte of an answer.
     pub write_timeout: Duration,
     /// Set by others while requests wait for memory: that time is 10 seconds at most then.
@@ -40,6 +41,7 @@ impl Default for HttpConfig {
             connections_max: 4096,
             header_bytes_max: 64 * 1024,
             header_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(60),
             pressed: Arc::default(),
             open: Arc::default(),

@@ -1,7 +1,7 @@
 //! One connection: hyper's HTTP/1.1 state machine on a monoio socket, and the refusal of
 //! connections above the limit.
 
-use crate::stall::{StallGuard, StallLimits};
+use crate::stall::{Answering, Phase, StallGuard, StallLimits};
 use crate::stop::{Stage, Stop};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
@@ -11,7 +11,7 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use monoio::io::IntoPollIo;
 use monoio::net::TcpStream;
-use monoio_compat::hyper::{MonoioIo, MonoioTimer};
+use monoio_compat::hyper::MonoioIo;
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -43,7 +43,7 @@ const REFUSAL_BODY: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><
 /// **Runs on** one gateway thread; its futures are `!Send`. Many calls are under way at once.
 pub trait Handler: 'static {
     /// The body of an answer; pulled as the socket takes it.
-    type Body: http_body::Body<Data = Bytes, Error: Into<BoxError>> + 'static;
+    type Body: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Unpin + 'static;
 
     /// Answers one request. A failure is an answer too.
     fn call(
@@ -85,13 +85,14 @@ impl Drop for Slot {
     }
 }
 
-/// One more of the connections of all threads; takes itself off.
+/// One of the connections of all threads; takes itself off.
 struct Open(Arc<AtomicUsize>);
 
 impl Open {
-    fn add(count: &Arc<AtomicUsize>) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(count))
+    fn take(count: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
+        let open = Self(Arc::clone(count));
+        // What is over the limit is taken off again as `open` is dropped.
+        (count.fetch_add(1, Ordering::Relaxed) < max).then_some(open)
     }
 }
 
@@ -101,12 +102,12 @@ impl Drop for Open {
     }
 }
 
-/// hyper's settings. `pipeline_flush` stays off: it would copy every byte of a body.
-pub(crate) fn builder(header_bytes_max: usize, header_timeout: Duration) -> http1::Builder {
+/// hyper's settings. `pipeline_flush` stays off: it would copy every byte of a body. Its timeout
+/// of heads runs between two requests too, so `StallGuard` has its own.
+pub(crate) fn builder(header_bytes_max: usize) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
-        .timer(MonoioTimer)
-        .header_read_timeout(header_timeout)
+        .header_read_timeout(None::<Duration>)
         .max_header_size(header_bytes_max)
         .max_buf_size(BUFFER_BYTES_MAX.max(header_bytes_max))
         .keep_alive(true);
@@ -117,9 +118,9 @@ pub(crate) fn builder(header_bytes_max: usize, header_timeout: Duration) -> http
 pub(crate) fn start<H: Handler>(shared: &Rc<Shared<H>>, stream: TcpStream, peer: SocketAddr) {
     // A refusal only costs latency; the connection works without it.
     let _ = stream.set_nodelay(true);
-    if let Some(slot) = Slot::take(&shared.connections, shared.connections_max) {
+    if let Some(open) = Open::take(&shared.open, shared.connections_max) {
         let shared = Rc::clone(shared);
-        let open = Open::add(&shared.open);
+        let slot = Slot::take(&shared.connections, usize::MAX);
         monoio::spawn(async move {
             serve_one(&shared, stream, peer).await;
             drop((slot, open));
@@ -136,11 +137,17 @@ pub(crate) fn start<H: Handler>(shared: &Rc<Shared<H>>, stream: TcpStream, peer:
 
 async fn serve_one<H: Handler>(shared: &Rc<Shared<H>>, stream: TcpStream, peer: SocketAddr) {
     let Ok(stream) = stream.into_poll_io() else { return };
+    let phase = Rc::new(Cell::new(Phase::Between));
     let service = service_fn(|request: Request<Incoming>| {
-        let shared = Rc::clone(shared);
-        async move { Ok::<_, Infallible>(shared.handler.call(peer, request).await) }
+        let (shared, phase) = (Rc::clone(shared), Rc::clone(&phase));
+        async move {
+            let answering = Answering::begin(phase);
+            let response = shared.handler.call(peer, request).await;
+            Ok::<_, Infallible>(response.map(|body| answering.with(body)))
+        }
     });
-    let guarded = StallGuard::new(MonoioIo::new(stream), shared.stall.clone());
+    let limits = shared.stall.clone();
+    let guarded = StallGuard::new(MonoioIo::new(stream), limits, Rc::clone(&phase));
     drive(&shared.builder, guarded, service, &shared.stop).await;
 }
 

@@ -76,12 +76,14 @@ async fn run<H: Handler>(
     }
     let shared = Rc::new(Shared {
         handler: handler(),
-        builder: builder(config.header_bytes_max, config.header_timeout),
+        builder: builder(config.header_bytes_max),
         stop: Stop::new(),
         connections_max: config.connections_max,
         connections: Rc::new(Cell::new(0)),
         open: Arc::clone(&config.open),
         stall: StallLimits {
+            header_timeout: config.header_timeout,
+            idle_timeout: config.idle_timeout,
             write_timeout: config.write_timeout,
             pressed: Arc::clone(&config.pressed),
         },

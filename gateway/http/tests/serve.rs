@@ -128,6 +128,24 @@ fn long_heads_are_refused_and_slow_ones_are_dropped() {
 }
 
 #[test]
+fn between_requests_a_connection_has_its_own_time() {
+    let config = HttpConfig { idle_timeout: Duration::from_millis(1200), ..config() };
+    with_server(&config, |address, _stop| {
+        let mut stream = connect(address);
+        for _ in 0..2 {
+            // Longer than a head may take.
+            thread::sleep(Duration::from_millis(700));
+            stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+            let answer = read_until(&mut stream, "length 0");
+            assert!(answer.contains("200 OK"), "{answer}");
+        }
+        stream.write_all(b"GET / HTTP/1.1\r\nhost:").unwrap();
+        assert_closes(&mut stream);
+        assert_closes(&mut connect(address));
+    });
+}
+
+#[test]
 fn connections_above_the_limit_are_told_so() {
     let config = HttpConfig { connections_max: 1, ..config() };
     with_server(&config, |address, _stop| {

@@ -31,6 +31,17 @@ impl RequestIds {
     }
 }
 
+/// The S3 error code of an answer, in its extensions: for whoever counts them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnsweredCode(pub String);
+
+/// The code of an error document.
+fn code_in(body: &Body) -> Option<String> {
+    let bytes = body.bytes()?;
+    let (_, behind) = std::str::from_utf8(&bytes).ok()?.split_once("<Code>")?;
+    Some(behind.split_once("</Code>")?.0.to_owned())
+}
+
 /// Completes an answer.
 pub(crate) fn finish(
     mut response: Response<Body>,
@@ -39,6 +50,11 @@ pub(crate) fn finish(
     request_id: &str,
 ) -> Response<Body> {
     let failed = response.status().as_u16() >= 300;
+    if response.status().as_u16() >= 400
+        && let Some(code) = code_in(response.body())
+    {
+        response.extensions_mut().insert(AnsweredCode(code));
+    }
     if response.status() == StatusCode::NOT_MODIFIED {
         *response.body_mut() = Body::empty();
         response.headers_mut().remove(CONTENT_TYPE);
@@ -101,12 +117,17 @@ mod tests {
         assert!(text.ends_with(tail), "{text}");
         assert_eq!(response.headers()["x-amz-request-id"], "ID");
         assert_eq!(response.headers()["server"], "basalt");
+        let code = AnsweredCode("SignatureDoesNotMatch".to_owned());
+        assert_eq!(response.extensions().get(), Some(&code));
     }
 
     #[test]
     fn head_and_not_modified_have_no_body() {
-        let response = finish(failed("<Error></Error>"), &Method::HEAD, "/", "ID");
+        let response = failed("<Error><Code>NoSuchKey</Code></Error>");
+        let response = finish(response, &Method::HEAD, "/", "ID");
         assert_eq!(text(&response), "");
+        let code = AnsweredCode("NoSuchKey".to_owned());
+        assert_eq!(response.extensions().get(), Some(&code));
         let mut response = failed("<Error></Error>");
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         assert_eq!(text(&finish(response, &Method::GET, "/", "ID")), "");

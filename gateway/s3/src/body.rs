@@ -51,6 +51,9 @@ fn body_error(error: &StdError) -> BodyError {
         let code = ErrorCode::IncompleteBody;
         return refused(code, code.default_message());
     }
+    if text.contains("a signed chunk has more") {
+        return refused(ErrorCode::InvalidRequest, "A signed chunk has more than 1 MiB.");
+    }
     let malformed =
         ["FormatError", "TooLarge", "TooMany"].into_iter().any(|word| text.contains(word));
     if malformed {

@@ -1,5 +1,6 @@
 //! What `gateway-core` wants of a request's headers, as sent.
 
+use crate::chunks::{Chunks, SIGNED_BYTES_MAX};
 use engine_types::{Attribute, AttributeKind, ChecksumKind};
 use gateway_core::{BodyClaims, ReadConditions, S3Failure, Trailer, WriteConditions, digest};
 use gateway_core::{ErrorCode, GetObject};
@@ -80,9 +81,11 @@ pub(crate) fn claims(
     headers: &HeaderMap,
     trailing: Option<TrailingHeaders>,
 ) -> Result<BodyClaims, S3Failure> {
-    let streams =
-        text(headers, "x-amz-content-sha256").is_some_and(|hash| hash.starts_with("STREAMING-"));
-    let name = if streams { "x-amz-decoded-content-length" } else { "content-length" };
+    let chunks = Chunks::of(headers);
+    let name = match chunks {
+        Chunks::None => "content-length",
+        Chunks::Signed | Chunks::Unsigned => "x-amz-decoded-content-length",
+    };
     let content_length = match text(headers, name) {
         Some(length) => Some(length.trim().parse::<u64>().map_err(|_| {
             S3Failure::with_message(ErrorCode::InvalidArgument, format!("{name} is no number."))
@@ -102,6 +105,7 @@ pub(crate) fn claims(
         checksums: checksums(headers),
         trailer,
         sdk_algorithm: sdk.and_then(|name| digest::kind_of_algorithm(&name)),
+        held_back_bytes: if chunks == Chunks::Signed { SIGNED_BYTES_MAX } else { 0 },
     })
 }
 

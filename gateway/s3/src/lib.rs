@@ -29,6 +29,7 @@ mod refuse;
 mod service;
 mod uploads;
 
+pub use answer::AnsweredCode;
 pub use auth::RootCredential;
 pub use domains::{DomainError, Domains, Place, Scope};
 pub use edge::Edge;

@@ -20,6 +20,8 @@ pub struct Peer(pub SocketAddr);
 pub trait Node {
     /// Whether the node can serve reads and writes.
     fn ready(&self) -> bool;
+    /// Whether it can serve reads.
+    fn readable(&self) -> bool;
     /// The metrics in Prometheus's text format.
     fn metrics(&self) -> String;
     /// The status as JSON.
@@ -35,7 +37,7 @@ const JSON: &str = "application/json";
 /// Answers a path that is no S3; `None`: it is S3's.
 ///
 /// The paths below `/minio/` are those that load balancers made for MinIO ask; a bucket of that
-/// name loses the keys `health/live`, `health/ready` and `health/cluster`.
+/// name loses the keys `health/live`, `health/ready`, `health/cluster` and `health/cluster/read`.
 pub(crate) fn answer(
     parts: &Parts,
     place: Option<&Place>,
@@ -58,6 +60,7 @@ pub(crate) fn answer(
     match path {
         "/-/health/live" | "/minio/health/live" => health(true),
         "/-/health/ready" | "/minio/health/ready" | "/minio/health/cluster" => health(node.ready()),
+        "/minio/health/cluster/read" => health(node.readable()),
         "/-/metrics" | "/-/status" if !may_see(parts, node) => {
             let text = "Only for requests from this machine.\n".to_owned();
             Some(plain(StatusCode::FORBIDDEN, TEXT, text))

@@ -121,6 +121,7 @@ pub(crate) async fn copy<S: Objects>(
         key: input.key,
         replace_attributes: directive.as_deref() == Some("REPLACE"),
         attributes: fields::attributes(&headers),
+        names_storage_class: headers.contains_key("x-amz-storage-class"),
         checksum_algorithm: announced_algorithm(&headers),
         conditions: fields::write_conditions(&headers),
     };

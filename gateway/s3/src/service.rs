@@ -3,7 +3,7 @@
 use crate::answer::{RequestIds, finish};
 use crate::auth::RootCredential;
 use crate::bodycheck::{Verdict, XML_BYTES_MAX, checked};
-use crate::chunks::guarded;
+use crate::chunks::{Chunks, guarded};
 use crate::domains::{DomainError, Domains, Place};
 use crate::edge::Edge;
 use crate::node::{self, Node};
@@ -75,6 +75,13 @@ impl EdgeService {
         finish(response, &method, &resource, &request_id)
     }
 
+    /// Refuses a request for a reason of the server's own.
+    pub fn refuse(&self, parts: &Parts, refusal: &Refusal) -> Response<Body> {
+        let request_id = self.ids.next();
+        let resource = parts.uri.path();
+        finish(refusal.response(resource, &request_id), &parts.method, resource, &request_id)
+    }
+
     async fn answer(
         &self,
         request: Request<Body>,
@@ -115,8 +122,10 @@ fn prepared(operation: Operation, parts: &Parts, body: Body) -> (Body, Verdict) 
     if operation.has_xml_body() {
         return checked(operation, &parts.headers, body);
     }
-    let hash = parts.headers.get("x-amz-content-sha256");
-    let chunked = hash.is_some_and(|hash| hash.as_bytes().starts_with(b"STREAMING-"));
-    let body = if chunked { guarded(body) } else { body };
+    let body = match Chunks::of(&parts.headers) {
+        Chunks::None => body,
+        Chunks::Signed => guarded(body, true),
+        Chunks::Unsigned => guarded(body, false),
+    };
     (body, Verdict::default())
 }

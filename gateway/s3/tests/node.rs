@@ -27,6 +27,7 @@ fn health_needs_no_signature_and_tells_yes_or_no() {
         ("/-/health/ready", 503),
         ("/minio/health/ready", 503),
         ("/minio/health/cluster", 503),
+        ("/minio/health/cluster/read", 200),
         ("/-/nothing", 404),
         ("/minio/health/other", 403),
     ] {

@@ -2,17 +2,22 @@
 //!
 //! Invariants: a table is durable before it is installed, and installed on all threads before the
 //! change is answered; a bucket is removed only after every shard has drained it and it was found
-//! empty; a deletion cut short by a stop is finished or undone at the next start (rule 15).
+//! empty; a deletion cut short is finished or undone as soon as the table can be read (rule 15).
 
 use crate::node::{Node, WorkKind};
 use bytes::Bytes;
 use engine_set::{PutFinish, PutTarget, SetError, SetListQuery};
 use engine_types::{BucketId, Condition, Key};
+use futures_util::future::{Either, select};
 use shards_control::{BucketEntry, BucketState, BucketTable, ControlLog, TableError};
-use shards_executor::{Executor, ParkDriver};
-use shards_mailbox::{Mailbox, ReplySender, Sender};
+use shards_executor::{Executor, Handle, ParkDriver};
+use shards_mailbox::{Mailbox, Receiver, ReplySender, Sender};
+use std::pin::pin;
 
 const TABLE: &str = "control/buckets";
+
+/// How long the table stays unread before it is tried again.
+const RELOAD_US: u64 = 500_000;
 
 /// Why a change of the control documents failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -42,32 +47,21 @@ pub struct Control {
 }
 
 impl Control {
-    /// Starts the control thread; it answers once the table was read.
+    /// Starts the control thread. `told` hears how the first reading of the table went; where it
+    /// failed, reading is tried again and again, and `told` hears once more when it succeeded.
     ///
     /// # Errors
     /// Where the host refuses the thread.
     pub fn start(
         node: Node,
-        ready: impl FnOnce(Result<(), ControlError>) + Send + 'static,
+        told: impl FnMut(Result<(), ControlError>) + Send + 'static,
     ) -> std::io::Result<(Self, shards_executor::PinnedThread<()>)> {
-        let (sender, mut mailbox) = Mailbox::<Request>::new(1024);
+        let (sender, mailbox) = Mailbox::<Request>::new(1024);
         let thread = shards_executor::start_pinned_thread("basalt-control", None, move || {
             let mut executor = Executor::new(ParkDriver::new());
-            executor.run(async move {
-                let mut tables = Tables { log: SystemLog { node: node.clone() }, node };
-                ready(tables.load().await);
-                while let Some(request) = mailbox.recv().await {
-                    match request {
-                        Request::Create(name, created_ms, reply) => {
-                            _ = reply.send(tables.create(&name, created_ms).await);
-                        }
-                        Request::Delete(name, reply) => {
-                            _ = reply.send(tables.delete(&name).await);
-                        }
-                        Request::Stop => break,
-                    }
-                }
-            });
+            let handle = executor.handle();
+            let tables = Tables { log: SystemLog { node: node.clone() }, node };
+            executor.run(tables.serve(mailbox, &handle, told));
         })?;
         Ok((Self { sender }, thread))
     }
@@ -180,8 +174,54 @@ struct Tables {
 }
 
 impl Tables {
-    /// Reads the table and ends deletions that a stop cut short.
-    async fn load(&mut self) -> Result<(), ControlError> {
+    /// Answers requests until told to stop, and reads the table until that succeeds.
+    async fn serve(
+        self,
+        mut mailbox: Receiver<Request>,
+        handle: &Handle,
+        mut told: impl FnMut(Result<(), ControlError>),
+    ) {
+        let first = self.load().await;
+        let mut is_loaded = first.is_ok();
+        told(first);
+        loop {
+            let request = if is_loaded {
+                mailbox.recv().await
+            } else {
+                let pause = handle.sleep_us(RELOAD_US);
+                match select(pin!(mailbox.recv()), pause).await {
+                    Either::Left((request, _)) => request,
+                    Either::Right(_) => {
+                        is_loaded = self.load().await.is_ok();
+                        if is_loaded {
+                            told(Ok(()));
+                        }
+                        continue;
+                    }
+                }
+            };
+            match request {
+                Some(Request::Create(name, created_ms, reply)) => {
+                    _ = reply.send(self.create(&name, created_ms).await);
+                }
+                Some(Request::Delete(name, reply)) => {
+                    let outcome = self.delete(&name).await;
+                    // The bucket may have been left half deleted: loading ends that.
+                    is_loaded &= !matches!(outcome, Err(ControlError::Set(_)));
+                    _ = reply.send(outcome);
+                }
+                Some(Request::Stop) | None => break,
+            }
+        }
+    }
+
+    /// Reads the table and ends deletions that were cut short.
+    async fn load(&self) -> Result<(), ControlError> {
+        let key = SystemLog::key(TABLE)?;
+        // A read would wait for drives that may not come for long; nobody waits for the start.
+        if !self.node.serves(BucketId::SYSTEM, &key) {
+            return Err(SetError::Unavailable.into());
+        }
         let (table, _) = self.read().await?;
         self.node.install_buckets(table.clone());
         let cut_short: Vec<String> = table
@@ -238,8 +278,8 @@ impl Tables {
     }
 
     async fn remove_or_revert(&self, name: &str) -> Result<(), ControlError> {
-        let id = self.node.buckets().buckets.get(name).map(|bucket| bucket.id);
-        let id = id.ok_or(TableError::Missing)?;
+        let table = self.node.buckets().unwrap_or_default();
+        let id = table.buckets.get(name).map(|bucket| bucket.id).ok_or(TableError::Missing)?;
         let found = match self.node.drain_bucket(id).await {
             Ok(()) => self.is_empty(id).await,
             Err(error) => Err(error),

@@ -20,6 +20,9 @@ use std::rc::Rc;
 /// Segments of a file of a directory drive.
 const FILE_SEGMENTS: u64 = 4;
 
+/// Why a blank drive in a member's place is not opened.
+pub(crate) const EMPTY: &str = "the drive is empty";
+
 /// What was found on a drive.
 #[derive(Debug)]
 pub(crate) enum Found {
@@ -157,7 +160,7 @@ async fn open_member(local: &ShardLocal, index: usize) -> Result<RealDrive, Stri
     let drive = &local.config.drives[index];
     match look(drive) {
         Look::Used => {}
-        Look::Blank => return Err("the drive is empty".to_owned()),
+        Look::Blank => return Err(EMPTY.to_owned()),
         Look::Absent(text) | Look::Strange(text) => return Err(text),
     }
     let spec = drive_spec(&local.config, drive);
@@ -176,7 +179,7 @@ pub(crate) async fn open_drive(
     let drive = open_member(local, index).await?;
     let found = match identify(&drive).await {
         Found::Ours(superblock) => *superblock,
-        Found::Empty => return Err("the drive is empty".to_owned()),
+        Found::Empty => return Err(EMPTY.to_owned()),
         Found::Newer(text) | Found::Locked(text) | Found::Broken(text) => return Err(text),
     };
     let deployment = local.shared.layout.get().map(|(layout, _)| layout.deployment);
@@ -185,6 +188,17 @@ pub(crate) async fn open_drive(
     }
     if seat.is_some_and(|seat| seat != (found.set, found.position)) {
         return Err(format!("the drive is position {} of set {}", found.position, found.set));
+    }
+    if let Err(reason) = drive.direct() {
+        (local.config.log)(
+            LogLevel::Warn,
+            "a drive is used through the page cache, which is slower and takes memory",
+            &[
+                ("drive", drive.path().display().to_string()),
+                ("reason", reason.to_owned()),
+                ("do", "put it on ext4, XFS or a block device".to_owned()),
+            ],
+        );
     }
     local.shared.seat(index, (found.set, found.position))?;
     let opened =

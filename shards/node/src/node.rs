@@ -56,10 +56,15 @@ impl Node {
         Some((layout.set_count, layout.set_size, layout.parity))
     }
 
-    /// The buckets.
+    /// The buckets; `None` until the control thread has read them.
     #[must_use]
-    pub fn buckets(&self) -> Arc<BucketTable> {
+    pub fn buckets(&self) -> Option<Arc<BucketTable>> {
         self.shared.buckets()
+    }
+
+    /// Whether the set of a key serves now.
+    pub(crate) fn serves(&self, bucket: BucketId, key: &Key) -> bool {
+        self.set_of(bucket, key).is_ok_and(|set| self.shared.view(set).serving)
     }
 
     /// Installs a bucket table on all threads: from here on no shard begins a change under the
@@ -85,18 +90,28 @@ impl Node {
     #[must_use]
     pub fn report(&self) -> NodeReport {
         let drives = locked(&self.shared.reports).values().cloned().collect();
-        let (mut ready, mut positions_out) = (self.shared.layout.get().is_some(), 0);
+        let knows_all = self.shared.layout.get().is_some() && self.shared.buckets().is_some();
+        let (mut ready, mut readable, mut positions_out) = (knows_all, knows_all, 0);
         if let Some((layout, _)) = self.shared.layout.get() {
             for set in (0..layout.set_count).map(SetId) {
                 let view = self.shared.view(set);
                 ready &= view.serving && view.writable;
+                readable &= view.serving;
                 positions_out += usize::from(layout.set_size).saturating_sub(view.active.len());
             }
         }
         let view_changes = self.shared.view_changes.load(Ordering::Relaxed);
         let objects_unreadable = locked(&self.shared.unreadable).values().sum();
         let arenas = self.shared.arena_statistics();
-        NodeReport { drives, ready, positions_out, view_changes, objects_unreadable, arenas }
+        NodeReport {
+            drives,
+            ready,
+            readable,
+            positions_out,
+            view_changes,
+            objects_unreadable,
+            arenas,
+        }
     }
 
     /// Runs work on a shard. It runs to its end, also if this future is dropped.

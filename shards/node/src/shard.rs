@@ -176,7 +176,8 @@ impl ShardLocal {
 
     /// Begins a change of a bucket, if it is open (rule 15).
     pub(crate) fn begin_change(self: &Rc<Self>, bucket: BucketId) -> Option<ChangeGuard> {
-        if !self.shared.buckets().is_open(bucket) {
+        // Without a table only the system's bucket is open.
+        if !self.shared.buckets().unwrap_or_default().is_open(bucket) {
             return None;
         }
         *self.changes.borrow_mut().entry(bucket).or_default() += 1;

@@ -30,7 +30,8 @@ pub(crate) struct Shared {
     pub layout: OnceLock<(Layout, Vec<SetConfig>)>,
     routes: Mutex<BTreeMap<(SetId, Position), usize>>,
     views: Mutex<BTreeMap<SetId, Arc<Installed>>>,
-    buckets: Mutex<Arc<BucketTable>>,
+    /// Not there before the control thread has read it.
+    buckets: Mutex<Option<Arc<BucketTable>>>,
     troubled: Mutex<BTreeSet<SetId>>,
     pub reports: Mutex<BTreeMap<usize, DriveReport>>,
     /// Absent drives whose seat is a guess.
@@ -91,13 +92,13 @@ impl Shared {
         locked(&self.views).insert(set, Arc::new(installed));
     }
 
-    pub(crate) fn buckets(&self) -> Arc<BucketTable> {
-        Arc::clone(&locked(&self.buckets))
+    pub(crate) fn buckets(&self) -> Option<Arc<BucketTable>> {
+        locked(&self.buckets).clone()
     }
 
     /// From here on no shard begins a change under the table before.
     pub(crate) fn install_buckets(&self, table: BucketTable) {
-        *locked(&self.buckets) = Arc::new(table);
+        *locked(&self.buckets) = Some(Arc::new(table));
     }
 
     pub(crate) fn trouble(&self, set: SetId) {

@@ -6,8 +6,8 @@
 
 use crate::config::{DriveKind, LogLevel, LogSink, NodeConfig, NodeDrive};
 use crate::drives::{
-    Found, drive_spec, identify, open_drive, open_new, random_id, segment_bytes_of, shard_of,
-    too_small,
+    EMPTY, Found, drive_spec, identify, open_drive, open_new, random_id, segment_bytes_of,
+    shard_of, too_small,
 };
 use crate::look::{Look, look, may_be_made};
 use crate::node::Node;
@@ -379,6 +379,11 @@ async fn open_all(node: &Node, config: &NodeConfig, layout: &Layout) -> Result<(
 }
 
 pub(crate) fn advice_for_missing(error: &str) -> String {
+    if error == EMPTY {
+        return format!(
+            "{error}; run `basalt storage drive replace` to rebuild it from the others"
+        );
+    }
     format!("{error}; bring the drive back, or run `basalt storage drive replace` on an empty one")
 }
 

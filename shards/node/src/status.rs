@@ -60,8 +60,10 @@ pub struct DriveReport {
 pub struct NodeReport {
     /// Every drive given, absent ones too.
     pub drives: Vec<DriveReport>,
-    /// Whether every set serves reads and writes.
+    /// Whether every set serves reads and writes, and the buckets are known.
     pub ready: bool,
+    /// The same of reads.
+    pub readable: bool,
     /// Positions out of sync, over all sets.
     pub positions_out: usize,
     /// Changes of view since the start.

@@ -11,7 +11,7 @@ use crate::replace::DriveClaim;
 use crate::shard::ShardLocal;
 use crate::shared::{Shared, locked};
 use crate::start::advice_for_missing;
-use crate::status::DriveState;
+use crate::status::{DriveReport, DriveState};
 use engine_env::Env;
 use engine_set::{CatchUp, Change, Coordinator, Installed};
 use engine_store::DriveError;
@@ -201,20 +201,7 @@ impl Supervisor {
                 changed = Some(report.clone());
             });
             if let Some(report) = changed {
-                let level = match report.state {
-                    DriveState::InSync | DriveState::CatchingUp => LogLevel::Info,
-                    DriveState::Missing | DriveState::Failed => LogLevel::Error,
-                };
-                self.log(
-                    level,
-                    "drive state",
-                    &[
-                        ("drive", report.path.display().to_string()),
-                        ("uuid", report.uuid.clone()),
-                        ("state", report.state.word().to_owned()),
-                        ("do", report.advice.clone()),
-                    ],
-                );
+                log_state(&self.local, &report);
             }
         }
     }
@@ -310,12 +297,53 @@ impl Supervisor {
                     reopen_drive(&local, index).await
                 })
                 .await;
-            if let Ok(Ok((set, uuid))) = opened {
-                self.shared().report(index, |report| report.uuid = uuid);
-                self.shared().trouble(set);
+            match opened {
+                Ok(Ok((set, uuid))) => {
+                    self.shared().report(index, |report| report.uuid = uuid);
+                    self.shared().trouble(set);
+                }
+                Ok(Err(error)) => self.still_out(index, &error),
+                Err(_) => {}
             }
         }
     }
+
+    /// Tells, once, why a drive that is out cannot be opened: another reason, another thing to do.
+    fn still_out(&self, index: usize, error: &str) {
+        let advice = advice_for_missing(error);
+        let mut changed = None;
+        self.shared().report(index, |report| {
+            let out = matches!(report.state, DriveState::Missing | DriveState::Failed);
+            if out && report.advice != advice {
+                advice.clone_into(&mut report.advice);
+                changed = Some(report.clone());
+            }
+        });
+        if let Some(report) = changed {
+            let path = report.path.display().to_string();
+            let fields = [("drive", path), ("uuid", report.uuid), ("do", report.advice)];
+            self.log(LogLevel::Warn, "a drive stays out", &fields);
+        }
+    }
+}
+
+/// The one line of the log for a change of a drive's state.
+fn log_state(local: &ShardLocal, report: &DriveReport) {
+    let level = match report.state {
+        DriveState::InSync | DriveState::CatchingUp => LogLevel::Info,
+        DriveState::Missing | DriveState::Failed => LogLevel::Error,
+    };
+    let wanted = if report.advice.is_empty() { "nothing" } else { report.advice.as_str() };
+    (local.config.log)(
+        level,
+        "drive state",
+        &[
+            ("drive", report.path.display().to_string()),
+            ("uuid", report.uuid.clone()),
+            ("state", report.state.word().to_owned()),
+            ("do", wanted.to_owned()),
+        ],
+    );
 }
 
 async fn reopen_drive(local: &Rc<ShardLocal>, index: usize) -> Result<(SetId, String), String> {
@@ -381,14 +409,19 @@ fn start_reporter(local: &Rc<ShardLocal>, shard: usize) {
 }
 
 /// A failed drive is reported as such also where too few are left for a view: it is opened again.
-fn report_failed(local: &ShardLocal, uuid: &str) {
+fn report_failed(local: &ShardLocal, uuid: &str, error: &str) {
     for index in 0..local.config.drives.len() {
+        let mut changed = None;
         local.shared.report(index, |report| {
             if report.uuid == uuid && report.state != DriveState::Failed {
                 report.state = DriveState::Failed;
-                report.advice = advice_for_missing("the drive failed while in use");
+                report.advice = advice_for_missing(error);
+                changed = Some(report.clone());
             }
         });
+        if let Some(report) = changed {
+            log_state(local, &report);
+        }
     }
 }
 
@@ -409,35 +442,20 @@ fn report_drives(local: &ShardLocal) {
                 }
             });
             if its_own && member.store().failed().is_none() && !drive.still_linked() {
-                fail_unlinked(local, *index, &uuid, drive);
+                // They would go on taking writes that nobody finds again (rule 24).
+                drive.take_offline();
+                report_failed(local, &uuid, "the drive's files are gone from their place");
                 member.store().fail(DriveError::Failed);
             }
         }
         if member.store().failed().is_some() {
-            report_failed(local, &uuid);
+            report_failed(local, &uuid, "the drive failed while in use");
             let view = local.shared.view(set);
             if !view.serving || view.active.contains(member.position()) {
                 local.shared.trouble(set);
             }
         }
     }
-}
-
-/// Takes a drive offline whose files are gone from their paths: they would go on taking writes
-/// that nobody finds again (rule 24).
-fn fail_unlinked(local: &ShardLocal, index: usize, uuid: &str, drive: &RealDrive) {
-    drive.take_offline();
-    let error = "the drive's files are gone from their place";
-    (local.config.log)(
-        LogLevel::Error,
-        "a drive was removed while in use",
-        &[
-            ("drive", local.config.drives[index].path.display().to_string()),
-            ("uuid", uuid.to_owned()),
-            ("error", error.to_owned()),
-            ("do", advice_for_missing(error)),
-        ],
-    );
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod probes;
 use crate::cli::DoctorArguments;
 use crate::server::drives;
 use crate::{exit, output};
+use std::time::Duration;
 
 /// How a check went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,7 +82,7 @@ pub fn command(arguments: &DoctorArguments) -> u8 {
 
 /// What `basalt server` would say of the drives.
 fn refusals(paths: &[std::path::PathBuf]) -> Vec<Row> {
-    match drives::inspect(paths) {
+    match drives::inspect(paths, Duration::ZERO) {
         Ok(inspected) => {
             let mut rows = vec![Row::ok("drives", format!("{} accepted", paths.len()))];
             for warning in inspected.warnings {

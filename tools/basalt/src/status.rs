@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:9000";
 const PATH: &str = "/-/status";
+const IN_SYNC: &str = "in-sync";
 
 /// The answer of `/-/status`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -24,8 +25,9 @@ pub struct Status {
     pub driver: String,
     /// Every drive of the pool, absent ones too.
     pub drives: Vec<DriveStatus>,
-    /// Objects with fewer copies or fragments than they should have.
-    pub objects_short_of_protection: u64,
+    /// Objects with fewer fragments than they should have. None: not known, for drives are out, and
+    /// any object of their sets may be one.
+    pub objects_short_of_protection: Option<u64>,
     /// Objects that the drives in sync cannot make whole any more.
     pub objects_unreadable: u64,
 }
@@ -111,6 +113,16 @@ fn about(bytes: u64) -> String {
     }
 }
 
+/// Whose objects may be short of protection.
+fn outside(status: &Status) -> String {
+    let out = status.drives.iter().filter(|drive| drive.state != IN_SYNC);
+    let mut sets: Vec<u64> = out.map(|drive| drive.set).collect();
+    sets.sort_unstable();
+    sets.dedup();
+    let sets: Vec<String> = sets.iter().map(u64::to_string).collect();
+    format!("any of set {}, until all of its drives are {IN_SYNC}", sets.join(", "))
+}
+
 fn render(status: &Status) -> String {
     let heads = ["DRIVE", "STATE", "SET", "POSITION", "USED", "FREE", "ERRORS", "UUID"];
     let mut rows = vec![heads.map(str::to_owned).to_vec()];
@@ -130,8 +142,10 @@ fn render(status: &Status) -> String {
     if !status.driver.is_empty() {
         text.push_str(&format!("driver: {}\n", status.driver));
     }
-    let short = status.objects_short_of_protection;
-    text.push_str(&format!("objects short of protection: {short}\n"));
+    match status.objects_short_of_protection {
+        Some(short) => text.push_str(&format!("objects short of protection: {short}\n")),
+        None => text.push_str(&format!("objects short of protection: {}\n", outside(status))),
+    }
     if status.objects_unreadable > 0 {
         text.push_str(&format!("objects unreadable: {}\n", status.objects_unreadable));
     }
@@ -163,6 +177,10 @@ mod tests {
             /d1    failed  0    3         1.5GiB  512   2       u-1\n\
             /d1: replace it[2J\n";
         assert_eq!(text, expected);
+        let unknown = Status { objects_short_of_protection: None, ..status };
+        let expected =
+            "objects short of protection: any of set 0, until all of its drives are in-sync";
+        assert!(render(&unknown).contains(expected), "{}", render(&unknown));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use super::budget::{Holding, Lane};
 use super::{ShardStore, md5_of, store_error};
-use crate::objects::{Finish, StoreError, Writer};
+use crate::objects::{BodySize, Finish, StoreError, Writer};
 use bytes::Bytes;
 use engine_set::{PutFinish, PutTarget};
 use engine_types::{BucketId, Key, ObjectInfo};
@@ -59,8 +59,9 @@ impl ShardWriter {
         store: &ShardStore,
         (bucket, key): (BucketId, &Key),
         target: PutTarget,
-        size_bytes: u64,
+        size: BodySize,
     ) -> Result<Self, StoreError> {
+        let size_bytes = size.bytes;
         let (lane, bytes) = if size_bytes <= SMALL_BYTES_MAX {
             (Lane::Small, size_bytes)
         } else if size_bytes <= SHORT_BYTES_MAX {
@@ -68,7 +69,8 @@ impl ShardWriter {
         } else {
             (Lane::LongEntry, ENTRY_BYTES)
         };
-        let holding = store.budget.enter(lane, bytes).await?;
+        // In one go: whoever had the first and waited for the second would be in the way of all.
+        let holding = store.budget.enter(lane, bytes + size.held_back_bytes).await?;
         Ok(Self {
             node: store.node.clone(),
             bucket,

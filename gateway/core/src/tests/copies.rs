@@ -82,6 +82,8 @@ fn copies_onto_themselves_must_change_something() {
     request.attributes.push(attribute(AttributeKind::WebsiteRedirect, "", "/new"));
     block_on(fixture.gateway.copy_object(request)).unwrap();
     assert_eq!(values_of(&fixture, "source"), ["text/plain", "blue", "/new"]);
+    let request = CopyObject { names_storage_class: true, ..onto_itself() };
+    block_on(fixture.gateway.copy_object(request)).unwrap();
     let request = CopyObject { replace_attributes: true, ..onto_itself() };
     block_on(fixture.gateway.copy_object(request)).unwrap();
     assert!(values_of(&fixture, "source").is_empty());

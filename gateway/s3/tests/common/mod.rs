@@ -25,6 +25,9 @@ impl Node for TestNode {
     fn ready(&self) -> bool {
         false
     }
+    fn readable(&self) -> bool {
+        true
+    }
     fn metrics(&self) -> String {
         "basalt_up 1\n".to_owned()
     }

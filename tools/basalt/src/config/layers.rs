@@ -331,7 +331,7 @@ impl FileReader<'_> {
             let key = format!("{prefix}{name}");
             match (find(&key), value) {
                 (Some(setting), value) => self.setting(setting, value),
-                (None, toml::Value::Table(inner)) if !inner.is_empty() => {
+                (None, toml::Value::Table(inner)) if !inner.is_empty() || is_section(&key) => {
                     self.table(&format!("{key}."), inner);
                 }
                 (None, _) => self.unknown(key),
@@ -368,6 +368,12 @@ impl FileReader<'_> {
             ConfigError::UnknownKey { key, file, hint }
         });
     }
+}
+
+/// Whether settings stand in a section of this name, which may be empty.
+fn is_section(name: &str) -> bool {
+    let inside = |setting: &Setting| setting.name.strip_prefix(name)?.strip_prefix('.').map(|_| ());
+    SETTINGS.iter().any(|setting| inside(setting).is_some())
 }
 
 fn scalar(value: &toml::Value) -> Option<String> {

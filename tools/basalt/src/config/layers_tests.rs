@@ -63,6 +63,14 @@ fn lists_come_from_commas_and_arrays() {
 }
 
 #[test]
+fn sections_may_be_empty() {
+    let sources = Sources { file: file("[log]\n[limits]\n[metrics]\n"), ..Sources::default() };
+    assert_eq!(complaints(&sources), Vec::<String>::new());
+    let sources = Sources { file: file("[limit]\n"), ..Sources::default() };
+    assert_eq!(complaints(&sources).len(), 1);
+}
+
+#[test]
 fn an_empty_variable_is_unset() {
     let sources = Sources {
         environment: variables(&[("BASALT_REGION", ""), ("BASALT_ROOT_USER", "someone")]),

@@ -306,21 +306,22 @@ pub static SETTINGS: &[Setting] = &[
         flag: "",
         default: "false",
         kind: Kind::Switch,
-        help: "Serve `/-/metrics` without credentials beyond the loopback too.",
+        help: "Serve `/-/metrics` and `/-/status` beyond the loopback too.",
     },
     Setting {
         name: "timeouts.header",
         flag: "",
         default: "10s",
         kind: Kind::Time(100, 600_000),
-        help: "Time a client has to send the header of a request.",
+        help: "Time a client has to send the rest of a request's header.",
     },
     Setting {
         name: "timeouts.idle",
         flag: "",
         default: "60s",
         kind: Kind::Time(100, 3_600_000),
-        help: "Time a connection may neither move a byte nor hold a request in work.",
+        help: "Time a connection may stay without a request, and a client take no byte of an \
+               answer.",
     },
     Setting {
         name: "timeouts.drain",
@@ -341,14 +342,15 @@ pub static SETTINGS: &[Setting] = &[
         flag: "",
         default: "10000",
         kind: Kind::Count(1, 10_000_000),
-        help: "Open client connections; further ones wait to be accepted.",
+        help: "Open client connections; further ones get 503 SlowDown.",
     },
     Setting {
         name: "limits.requests",
         flag: "",
         default: "auto",
         kind: Kind::Count(1, 10_000_000),
-        help: "Requests in work at once; `auto` goes by memory. Further ones get 503 SlowDown.",
+        help: "Requests in work at once; further ones get 503 SlowDown. `auto` leaves it to the \
+               memory budget.",
     },
     Setting {
         name: "storage.inline_bytes",

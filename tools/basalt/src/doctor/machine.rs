@@ -20,7 +20,7 @@ pub fn rows() -> Vec<Row> {
     vec![
         kernel(release.trim()),
         io_uring(&sys::probe_io_uring(), disabled.trim()),
-        locked_memory(sys::limit(Limit::LockedMemory)),
+        locked_memory(sys::limit(Limit::LockedMemory), is_unlimited()),
         open_files(sys::limit(Limit::OpenFiles)),
         cpu(),
     ]
@@ -69,18 +69,30 @@ fn show_limit(value: u64) -> String {
     if value == u64::MAX { "unlimited".to_owned() } else { value.to_string() }
 }
 
-fn locked_memory(limit: io::Result<(u64, u64)>) -> Row {
+/// Whether the limit of locked memory does not bind this process (CAP_IPC_LOCK).
+fn is_unlimited() -> bool {
+    const CAP_IPC_LOCK: u32 = 14;
+    let status = read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let bits = effective.and_then(|text| u64::from_str_radix(text.trim(), 16).ok());
+    bits.is_some_and(|bits| (bits >> CAP_IPC_LOCK) & 1 == 1)
+}
+
+fn locked_memory(limit: io::Result<(u64, u64)>, is_unlimited: bool) -> Row {
     match limit {
         Ok((soft, _)) => {
             let shown = if soft == u64::MAX { show_limit(soft) } else { show_size(soft) };
+            if is_unlimited {
+                return Row::ok("locked memory", format!("{shown}, which does not bind this user"));
+            }
             let row = Row::ok("locked memory", shown);
             if soft >= LOCKED_MEMORY_BYTES {
                 return row;
             }
             row.but(
                 Verdict::Warn,
-                "raise it (LimitMEMLOCK=infinity, or ulimit -l unlimited): registered buffers \
-                 need it; without, I/O buffers are pinned anew for each request",
+                "raise it (LimitMEMLOCK=infinity, or ulimit -l unlimited): the rings and \
+                 registered buffers of io_uring need it; without, I/O is slower",
             )
         }
         Err(error) => unknown("locked memory", &error),
@@ -172,8 +184,9 @@ mod tests {
 
     #[test]
     fn limits_by_size() {
-        assert_eq!(locked_memory(Ok((8 << 20, 8 << 20))).verdict, Verdict::Warn);
-        assert_eq!(locked_memory(Ok((u64::MAX, u64::MAX))).verdict, Verdict::Ok);
+        assert_eq!(locked_memory(Ok((8 << 20, 8 << 20)), false).verdict, Verdict::Warn);
+        assert_eq!(locked_memory(Ok((8 << 20, 8 << 20)), true).verdict, Verdict::Ok);
+        assert_eq!(locked_memory(Ok((u64::MAX, u64::MAX)), false).verdict, Verdict::Ok);
         assert_eq!(open_files(Ok((1024, 1_048_576))).verdict, Verdict::Ok);
         assert_eq!(open_files(Ok((1024, 4096))).verdict, Verdict::Warn);
         assert_eq!(open_files(Ok((256, 256))).verdict, Verdict::Fail);

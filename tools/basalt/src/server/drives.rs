@@ -1,15 +1,17 @@
 //! Drive arguments: what each one is, and the refusals that need no more than a look.
 //!
-//! Invariant: nothing here writes. A drive that cannot be looked at because it fails is reported
+//! Invariant: no look writes anything. A drive that cannot be looked at because it fails is reported
 //! and kept, so that a store with a dead drive still starts; one that is somebody else's, or
 //! that we may not open, is refused.
 
 use super::signatures::{self, Content};
+use crate::logging;
 use std::collections::BTreeMap;
-use std::fs::{File, Metadata};
+use std::fs::{File, Metadata, Permissions};
 use std::io::{self, ErrorKind, Seek, SeekFrom};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// What a drive argument is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +46,7 @@ pub struct DriveArg {
     pub canonical: PathBuf,
     /// None for what is missing.
     pub identity: Option<Identity>,
-    /// Device number of the file system; None for block devices and what is missing.
+    /// Device number of the file system it is on, or would be made on; None for block devices.
     pub file_system: Option<u64>,
 }
 
@@ -123,7 +125,7 @@ pub enum Refusal {
         path: String,
     },
     /// Mounted, or held by RAID, LVM, another process.
-    #[error("{path} is in use (mounted, part of a RAID or LVM, or opened exclusively)")]
+    #[error("{path} is in use (mounted, part of a RAID or LVM, or held by another process)")]
     InUse {
         /// The drive.
         path: String,
@@ -148,15 +150,28 @@ pub fn expand(patterns: &[String]) -> Result<Vec<PathBuf>, Refusal> {
     Ok(drives.into_iter().map(PathBuf::from).collect())
 }
 
-/// Looks at every drive, and at all of them together.
-pub fn inspect(paths: &[PathBuf]) -> Result<Inspected, Refusal> {
+/// How long a start waits for a device that a dying process still holds.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE_STEP: Duration = Duration::from_millis(100);
+
+/// Looks at every drive, and at all of them together. Devices that somebody holds are waited for
+/// as long as `patience` says, all together.
+pub fn inspect(paths: &[PathBuf], mut patience: Duration) -> Result<Inspected, Refusal> {
     if paths.is_empty() {
         return Err(Refusal::NoDrives);
     }
     let mut warnings = Vec::new();
     let mut drives: Vec<DriveArg> = Vec::new();
     for path in paths {
-        let drive = inspect_one(path, &mut warnings)?;
+        let drive = loop {
+            match inspect_one(path, &mut warnings) {
+                Err(Refusal::InUse { .. }) if !patience.is_zero() => {
+                    std::thread::sleep(PATIENCE_STEP);
+                    patience = patience.saturating_sub(PATIENCE_STEP);
+                }
+                outcome => break outcome?,
+            }
+        };
         for other in &drives {
             check_pair(other, &drive)?;
         }
@@ -264,12 +279,14 @@ fn absent(path: &Path, error: &io::Error, warnings: &mut Vec<String>) -> Result<
         }
         _ => warnings.push(format!("{} cannot be read and counts as failed: {error}", show(path))),
     }
+    let canonical = canonical_of_missing(path);
+    let device_of = |above: &Path| Some(std::fs::metadata(above).ok()?.dev());
     Ok(DriveArg {
         path: path.to_owned(),
         kind: DriveKind::Missing,
-        canonical: canonical_of_missing(path),
+        file_system: canonical.ancestors().find_map(device_of),
+        canonical,
         identity: None,
-        file_system: None,
     })
 }
 
@@ -331,6 +348,31 @@ fn check_content(path: &Path, kind: DriveKind, metadata: &Metadata) -> Checked {
         Content::Known(signature) => Err(Refusal::Signed { path: show(path), signature }),
         Content::Unknown => Err(Refusal::UnknownContent { path: show(path) }),
     })
+}
+
+/// The size of a block device, if it can be read.
+pub fn device_size(path: &Path) -> Option<u64> {
+    device_bytes(&File::open(path).ok()?).ok()
+}
+
+/// Takes the rights of others from file drives, once they are ours: what they hold is for nobody
+/// else to read.
+pub fn make_private(drives: &[DriveArg]) {
+    for drive in drives.iter().filter(|drive| drive.kind == DriveKind::File) {
+        let made = std::fs::metadata(&drive.path).and_then(|metadata| {
+            let mode = metadata.permissions().mode();
+            if mode & 0o077 == 0 {
+                return Ok(());
+            }
+            std::fs::set_permissions(&drive.path, Permissions::from_mode(mode & 0o700))
+        });
+        if let Err(error) = made {
+            logging::warn(
+                "others may read a drive",
+                &[("drive", &show(&drive.path)), ("error", &error), ("do", &"run chmod 600 on it")],
+            );
+        }
+    }
 }
 
 fn device_bytes(file: &File) -> io::Result<u64> {

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixListener;
 
 fn look(paths: &[&str]) -> Result<Inspected, Refusal> {
     let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
-    inspect(&paths)
+    inspect(&paths, Duration::ZERO)
 }
 
 #[test]
@@ -136,4 +136,21 @@ fn one_file_system_for_several_drives_draws_one_warning() {
     let warnings = look(&[&first, &second]).unwrap().warnings;
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(warnings[0].contains(&first) && warnings[0].contains(&second), "{warnings:?}");
+    // Directories that are yet to be made will be on it too.
+    let (third, fourth) = (place.entry("d3"), place.entry("d4"));
+    let found = look(&[&first, &third, &fourth]).unwrap();
+    assert!(found.warnings[0].contains(&third) && found.warnings[0].contains(&fourth));
+    assert!(found.drives.iter().all(|drive| drive.file_system == found.drives[0].file_system));
+}
+
+#[test]
+fn file_drives_are_made_private() {
+    let place = TempDir::new();
+    let (file, directory) = (place.file("file", &[]), place.directory("d1"));
+    let set = |path: &str, mode| std::fs::set_permissions(path, Permissions::from_mode(mode));
+    set(&file, 0o644).unwrap();
+    set(&directory, 0o755).unwrap();
+    make_private(&look(&[&file, &directory]).unwrap().drives);
+    let mode = |path: &str| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&file), mode(&directory)), (0o600, 0o755));
 }

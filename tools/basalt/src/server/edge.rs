@@ -8,9 +8,10 @@ use crate::logging;
 use crate::signals::Shutdown;
 use gateway_core::shards::ShardStore;
 use gateway_core::shards::budget::MemoryBudget;
-use gateway_core::{Gateway, GatewayConfig, Owner};
+use gateway_core::{ErrorCode, Gateway, GatewayConfig, Owner};
 use gateway_http::{Handler, HttpConfig, Listening};
-use gateway_s3::{Domains, EdgeConfig, EdgeService, Peer, RootCredential};
+use gateway_s3::{AnsweredCode, Domains, EdgeConfig, EdgeService, Peer, Refusal, RootCredential};
+use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use metrics::{Counted, InWork, OperationClass, RequestMetrics};
@@ -35,8 +36,8 @@ pub struct EdgeParts {
     pub credential: RootCredential,
     /// Where to listen.
     pub addresses: Vec<SocketAddr>,
-    /// How many gateways share the limits.
-    pub gateways: usize,
+    /// The drive I/O in use.
+    pub driver: &'static str,
     /// Which of them this is.
     pub index: usize,
 }
@@ -62,18 +63,37 @@ impl Handler for S3Handler {
         let in_work = InWork::begin(&self.metrics);
         let (parts, body) = request.into_parts();
         let class = OperationClass::of(&parts, self.domains.as_ref());
-        let body = if body.is_end_stream() {
-            s3s::Body::from(body)
+        let response = if self.is_full(&parts) {
+            let message = "Too many requests are in work (`limits.requests`).";
+            self.edge.refuse(&parts, &Refusal::new(ErrorCode::SlowDown, message))
         } else {
-            s3s::Body::http_body(Counted::received(body, &self.metrics))
+            self.serve(Request::from_parts(parts, body), peer).await
         };
-        let mut request = Request::from_parts(parts, body);
-        request.extensions_mut().insert(Peer(peer));
-        let response = self.edge.call(request).await;
         drop(in_work);
         let time_us = shards_executor::now_us().saturating_sub(started_us);
-        self.metrics.answered(class, response.status().as_u16(), time_us);
+        let code = response.extensions().get::<AnsweredCode>();
+        self.metrics.answered(class, code.map(|code| code.0.as_str()), time_us);
         response.map(|body| Counted::sent(body, &self.metrics))
+    }
+}
+
+impl S3Handler {
+    async fn serve(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<s3s::Body> {
+        let mut request = request.map(|body| {
+            if body.is_end_stream() {
+                s3s::Body::from(body)
+            } else {
+                s3s::Body::http_body(Counted::received(body, &self.metrics))
+            }
+        });
+        request.extensions_mut().insert(Peer(peer));
+        self.edge.call(request).await
+    }
+
+    /// Whether more requests are in work than may be. Health and metrics are told all the same.
+    fn is_full(&self, parts: &Parts) -> bool {
+        let limit = self.options.limits.requests.unwrap_or(usize::MAX);
+        self.metrics.in_work() > limit && !metrics::is_about_node(parts.uri.path())
     }
 }
 
@@ -95,7 +115,7 @@ pub fn serve(
         GatewayConfig { region: options.region.clone(), owner: owner(&parts.node) },
     );
     let counted = (Arc::clone(&parts.metrics), parts.budget.clone());
-    let view = NodeView::new(parts.node.clone(), counted, options);
+    let view = NodeView::new(parts.node.clone(), counted, (options, parts.driver));
     let config = EdgeConfig {
         credential: parts.credential.clone(),
         domains: options.domains.clone(),
@@ -121,10 +141,11 @@ pub fn serve(
     shutdown.on_begin(move || {
         _ = stop_sender.send(());
     });
-    let failed = listening.clone();
+    let (failed, is_first) = (listening.clone(), parts.index == 0);
     let told = move |bound: Listening| {
-        if !bound.io_uring {
-            logging::warn("sockets run on epoll, not on io_uring: slower", &[]);
+        // Once for all gateways.
+        if !bound.io_uring && is_first {
+            logging::warn("sockets run on epoll, not on io_uring, which is slower", &[]);
         }
         _ = listening.send(Ok(bound.addresses));
     };
@@ -141,8 +162,9 @@ fn http_config(parts: &EdgeParts) -> HttpConfig {
     let options = &parts.options;
     HttpConfig {
         listen: parts.addresses.clone(),
-        connections_max: (options.limits.connections / parts.gateways).max(1),
+        connections_max: options.limits.connections,
         header_timeout: options.timeouts.header,
+        idle_timeout: options.timeouts.idle,
         write_timeout: options.timeouts.idle,
         pressed: parts.budget.pressed(),
         open: parts.metrics.connections(),

@@ -1,6 +1,6 @@
 //! From options to what the shards are told: drives with their sizes, threads, limits.
 
-use super::{DriveArg, DriveKind, DriverChoice, ServerError, ServerOptions};
+use super::{DriveArg, DriveKind, DriverChoice, ServerError, ServerOptions, drives};
 use crate::{logging, sys};
 use engine_store::{ScrubPace, StoreConfig};
 use shards_node::{DriveKind as NodeKind, LogLevel, NodeConfig, NodeDrive};
@@ -15,9 +15,17 @@ pub fn node_config(options: &ServerOptions) -> Result<(NodeConfig, Option<String
         DriverChoice::Threads => Some(IoDriverKind::ThreadPool),
     };
     let (driver, reason) = choose_driver(forced);
+    if options.driver == DriverChoice::Uring
+        && let (_, Some(reason)) = choose_driver(None)
+    {
+        return Err(ServerError::Refused(format!(
+            "io_uring was asked for, but it cannot be used here: {reason}; with driver `auto` the \
+             server runs on threads"
+        )));
+    }
     let cpus = shards_executor::allowed_cpus().unwrap_or_default();
     let shards = options.shards.unwrap_or_else(|| cpus.len().max(1)).min(options.drives.len());
-    let drives = options
+    let node_drives = options
         .drives
         .iter()
         .map(|drive| node_drive(options, drive))
@@ -49,10 +57,18 @@ pub fn node_config(options: &ServerOptions) -> Result<(NodeConfig, Option<String
         drive_deadline_us: u64::try_from(options.timeouts.drive_io.as_micros()).unwrap_or(u64::MAX),
         scrub_interval_us: u64::try_from(options.scrub.interval.as_micros()).unwrap_or(u64::MAX),
         scrub_pace: ScrubPace { bytes_per_second: options.scrub.bytes_per_second },
-        drives,
+        drives: node_drives,
         log,
     };
     Ok((config, reason))
+}
+
+/// The driver, as the setting names it.
+pub fn driver_word(driver: IoDriverKind) -> &'static str {
+    match driver {
+        IoDriverKind::Uring => "uring",
+        IoDriverKind::ThreadPool => "threads",
+    }
 }
 
 /// Memory of I/O buffers: an eighth of the budget over all shards. A ring takes no more than 1 GiB.
@@ -81,7 +97,8 @@ fn node_drive(options: &ServerOptions, drive: &DriveArg) -> Result<NodeDrive, Se
         DriveKind::BlockDevice => NodeKind::Device,
     };
     let capacity_bytes = match (kind, options.drive_bytes) {
-        (NodeKind::Device, _) => 0,
+        // So that one too small is refused before anything is written to the others.
+        (NodeKind::Device, _) => drives::device_size(&drive.path).unwrap_or(0),
         (_, Some(bytes)) => bytes,
         (_, None) => share_of_file_system(options, drive)?,
     };
@@ -89,11 +106,9 @@ fn node_drive(options: &ServerOptions, drive: &DriveArg) -> Result<NodeDrive, Se
 }
 
 fn share_of_file_system(options: &ServerOptions, drive: &DriveArg) -> Result<u64, ServerError> {
-    let place = if drive.kind == DriveKind::Missing {
-        drive.path.parent().unwrap_or(&drive.path)
-    } else {
-        &drive.path
-    };
+    // A drive that is yet to be made is judged by the directory it will be in.
+    let place = drive.canonical.ancestors().find(|above| above.exists());
+    let place = place.unwrap_or(&drive.canonical);
     let room = sys::file_system_room(place)
         .map_err(|error| ServerError::Refused(format!("{}: {error}", drive.path.display())))?;
     let sharing =

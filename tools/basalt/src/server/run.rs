@@ -5,14 +5,14 @@
 
 use super::edge::metrics::RequestMetrics;
 use super::edge::{self, EdgeParts};
-use super::{ServerError, ServerOptions, dev, layout};
+use super::{ServerError, ServerOptions, dev, drives, layout};
 use crate::notify::Notify;
 use crate::signals::Shutdown;
 use crate::{logging, version};
 use gateway_core::shards::budget::MemoryBudget;
 use shards_executor::{Executor, Park, ParkDriver, PinnedThread};
 use shards_node::{Control, Node, NodeConfig, StartError, Threads};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -34,28 +34,19 @@ impl From<StartError> for ServerError {
 ///
 /// Once it listens it calls `dev::announce`, and `Notify::ready`.
 pub fn run(options: ServerOptions, shutdown: Shutdown) -> Result<(), ServerError> {
+    check_addresses(&options.addresses)?;
     let kernels = engine_codec::self_test();
     let (config, driver_reason) = layout::node_config(&options)?;
     log_start(&options, &config, kernels, driver_reason.as_deref());
+    let driver = layout::driver_word(config.driver);
     let mut executor = Executor::new(ParkDriver::new());
-    let (node, threads) = executor.run(shards_node::start(config.clone()))?;
-    let (ready_sender, ready) = mpsc::channel();
-    let (control, control_thread) = Control::start(node.clone(), move |loaded| {
-        _ = ready_sender.send(loaded);
-    })
-    .map_err(|error| ServerError::Failed(format!("the control thread: {error}")))?;
-    match ready.recv() {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => logging::error(
-            "the bucket table cannot be read: buckets are unknown until its drives are back",
-            &[("error", &error)],
-        ),
-        Err(_) => return Err(ServerError::Failed("the control thread ended".to_owned())),
-    }
+    let (node, threads) = executor.run(shards_node::start(config))?;
+    drives::make_private(&options.drives);
+    let (control, control_thread) = start_control(&node)?;
     // A quarter of the memory is the index's and an eighth the arenas' (`layout`); an eighth is for
     // connections and the rest.
     let budget = MemoryBudget::new(options.memory_bytes / 2, shards_executor::now_us);
-    let gateways = start_gateways(&options, (&node, &control), &budget, &shutdown);
+    let gateways = start_gateways(&options, (&node, &control, driver), &budget, &shutdown);
     let outcome = match gateways {
         Ok((gateways, addresses)) => {
             log_serving(&options, &node, &addresses);
@@ -66,6 +57,39 @@ pub fn run(options: ServerOptions, shutdown: Shutdown) -> Result<(), ServerError
     };
     stop(control, control_thread, threads);
     outcome
+}
+
+/// Refuses addresses that somebody listens on, before a drive is touched. Gateways share theirs
+/// (SO_REUSEPORT), so the kernel would let a second server in, and give it half of the clients.
+fn check_addresses(addresses: &[SocketAddr]) -> Result<(), ServerError> {
+    for address in addresses.iter().filter(|address| address.port() != 0) {
+        let free = TcpListener::bind(address);
+        free.map_err(|error| ServerError::Failed(format!("cannot listen on {address}: {error}")))?;
+    }
+    Ok(())
+}
+
+/// Starts the control thread. Where the table of buckets cannot be read for want of drives, the
+/// server starts all the same: drives can be replaced only while it runs.
+fn start_control(node: &Node) -> Result<(Control, PinnedThread<()>), ServerError> {
+    let (first_sender, first) = mpsc::channel();
+    let started = Control::start(node.clone(), move |loaded| {
+        // Nobody waits for a later one.
+        if first_sender.send(loaded).is_err() {
+            logging::info("the bucket table was read: every bucket is known", &[]);
+        }
+    });
+    let started =
+        started.map_err(|error| ServerError::Failed(format!("the control thread: {error}")))?;
+    match first.recv() {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => logging::error(
+            "the bucket table cannot be read yet: until then S3 requests get 503",
+            &[("error", &error), ("do", &"bring back the drives that `basalt status` misses")],
+        ),
+        Err(_) => return Err(ServerError::Failed("the control thread ended".to_owned())),
+    }
+    Ok(started)
 }
 
 fn stop(control: Control, control_thread: PinnedThread<()>, threads: Threads) {
@@ -79,7 +103,7 @@ type Gateways = Vec<PinnedThread<bool>>;
 
 fn start_gateways(
     options: &ServerOptions,
-    (node, control): (&Node, &Control),
+    (node, control, driver): (&Node, &Control, &'static str),
     budget: &MemoryBudget,
     shutdown: &Shutdown,
 ) -> Result<(Gateways, Vec<SocketAddr>), ServerError> {
@@ -100,7 +124,7 @@ fn start_gateways(
             metrics: Arc::clone(&metrics),
             credential: credential.clone(),
             addresses: addresses.clone(),
-            gateways: count,
+            driver,
             index,
         };
         let stopping = shutdown.clone();
@@ -137,8 +161,6 @@ fn serve(
         beat.tick();
     }
     beat.notify.stopping();
-    let reason = shutdown.reason().unwrap_or_default();
-    logging::info("draining", &[("reason", &reason)]);
     let mut clean = true;
     let park = Park::new();
     for gateway in gateways {
@@ -184,7 +206,7 @@ fn log_start(
     kernels: &engine_codec::SelfTest,
     driver_reason: Option<&str>,
 ) {
-    let driver = format!("{:?}", config.driver);
+    let driver = layout::driver_word(config.driver);
     let kernel = kernels.chosen.to_string();
     logging::info(
         "basalt starts",
@@ -207,12 +229,6 @@ fn log_start(
         logging::error(
             "an erasure coding kernel gives wrong results on this CPU and is not used",
             &[("kernel", &kernel)],
-        );
-    }
-    for address in options.addresses.iter().filter(|address| !address.ip().is_loopback()) {
-        logging::warn(
-            "anyone on the network can read what passes: there is no TLS yet",
-            &[("address", address)],
         );
     }
 }

@@ -72,7 +72,7 @@ fn configure_logging(config: &Config) {
 
 fn prepare_pool(config: &Config) -> Result<ServerOptions, String> {
     let paths = drives::expand(config.list("drives")).map_err(|error| error.to_string())?;
-    let inspected = drives::inspect(&paths).map_err(|error| error.to_string())?;
+    let inspected = drives::inspect(&paths, drives::PATIENCE).map_err(|error| error.to_string())?;
     let credentials = match credentials::from_environment() {
         Ok(Some(credentials)) => credentials,
         Ok(None) => return Err(credentials::CredentialsError::Missing.to_string()),
@@ -94,7 +94,7 @@ fn prepare_dev(config: &Config, directory: &Path) -> Result<ServerOptions, Strin
         |error: std::io::Error| format!("--dev cannot use {}: {error}", directory.display());
     dev::prepare(directory).map_err(refused)?;
     let paths: Vec<PathBuf> = dev::drives(directory);
-    let inspected = drives::inspect(&paths).map_err(|error| error.to_string())?;
+    let inspected = drives::inspect(&paths, drives::PATIENCE).map_err(|error| error.to_string())?;
     let credentials = match given {
         Some(credentials) => credentials,
         None => dev::keys(directory).map_err(refused)?,

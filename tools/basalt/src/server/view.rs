@@ -16,7 +16,7 @@ pub struct NodeView {
     requests: Arc<RequestMetrics>,
     budget: MemoryBudget,
     memory_bytes: u64,
-    driver: String,
+    driver: &'static str,
     metrics_public: bool,
 }
 
@@ -25,14 +25,14 @@ impl NodeView {
     pub fn new(
         node: Node,
         (requests, budget): (Arc<RequestMetrics>, MemoryBudget),
-        options: &ServerOptions,
+        (options, driver): (&ServerOptions, &'static str),
     ) -> Self {
         Self {
             node,
             requests,
             budget,
             memory_bytes: options.memory_bytes,
-            driver: format!("{:?}", options.driver).to_lowercase(),
+            driver,
             metrics_public: options.metrics_public,
         }
     }
@@ -43,9 +43,15 @@ impl EdgeNode for NodeView {
         self.node.report().ready
     }
 
+    fn readable(&self) -> bool {
+        self.node.report().readable
+    }
+
     fn metrics(&self) -> String {
         let report = self.node.report();
-        let mut text = metrics(&report);
+        let mut text = String::new();
+        render_build(&mut text, self.driver);
+        render_node(&mut text, &report);
         self.requests.render(&mut text);
         render_memory(&mut text, self.memory_bytes, &self.budget.usage());
         render_arenas(&mut text, &report.arenas);
@@ -57,9 +63,9 @@ impl EdgeNode for NodeView {
         let status = Status {
             version: version::VERSION.to_owned(),
             commit: version::COMMIT.to_owned(),
-            driver: self.driver.clone(),
+            driver: self.driver.to_owned(),
+            objects_short_of_protection: short_of_protection(&report),
             drives: report.drives.iter().map(drive_status).collect(),
-            objects_short_of_protection: report.objects_short_of_protection(),
             objects_unreadable: report.objects_unreadable,
         };
         serde_json::to_string(&status).unwrap_or_default()
@@ -70,6 +76,11 @@ impl EdgeNode for NodeView {
     }
 }
 
+/// Known only while every drive is in sync: any object may be short of one that is out.
+fn short_of_protection(report: &NodeReport) -> Option<u64> {
+    (report.drives_out() == 0).then(|| report.objects_short_of_protection())
+}
+
 fn drive_status(drive: &DriveReport) -> DriveStatus {
     let usage = &drive.usage;
     DriveStatus {
@@ -78,7 +89,7 @@ fn drive_status(drive: &DriveReport) -> DriveStatus {
         set: drive.set.0.into(),
         position: drive.position.0.into(),
         state: drive.state.word().to_owned(),
-        used_bytes: usage.capacity_bytes.saturating_sub(usage.free_bytes),
+        used_bytes: used_bytes(drive),
         free_bytes: usage.free_bytes,
         errors: drive.io.errors + drive.io.timeouts + usage.corrupt_blocks,
         advice: drive.advice.clone(),
@@ -88,10 +99,11 @@ fn drive_status(drive: &DriveReport) -> DriveStatus {
 /// A metric of a drive: name, type, help, value.
 type DriveMetric = (&'static str, &'static str, &'static str, fn(&DriveReport) -> f64);
 
-const DRIVE_METRICS: [DriveMetric; 21] = [
+const DRIVE_METRICS: [DriveMetric; 26] = [
     ("drive_in_sync", "gauge", "Whether the drive serves.", |d| {
         f64::from(u8::from(d.state == shards_node::DriveState::InSync))
     }),
+    ("drive_used_bytes", "gauge", "What is taken, the reserve included.", |d| used_bytes(d) as f64),
     ("drive_capacity_bytes", "gauge", "The most the drive may hold.", |d| {
         d.usage.capacity_bytes as f64
     }),
@@ -116,7 +128,17 @@ const DRIVE_METRICS: [DriveMetric; 21] = [
     ("drive_objects_short", "gauge", "Objects it owns that are short of protection.", |d| {
         d.objects_short as f64
     }),
+    ("drive_read_seconds_total", "counter", "Time of reads, added up.", |d| seconds(d.io.read_us)),
+    ("drive_write_seconds_total", "counter", "Time of writes, added up.", |d| {
+        seconds(d.io.write_us)
+    }),
+    ("drive_flush_seconds_total", "counter", "Time of flushes, added up.", |d| {
+        seconds(d.io.flush_us)
+    }),
     ("drive_queue_depth", "gauge", "I/Os at the drive.", |d| d.io.in_flight as f64),
+    ("drive_unsettled", "gauge", "Writes not known to be on all drives yet.", |d| {
+        d.usage.pending as f64
+    }),
     ("drive_log_batches_total", "counter", "Log batches.", |d| d.usage.batches as f64),
     ("drive_log_records_total", "counter", "Log records.", |d| d.usage.records as f64),
     ("drive_log_sealed_total", "counter", "Log segments given up for failed writes.", |d| {
@@ -132,8 +154,27 @@ const DRIVE_METRICS: [DriveMetric; 21] = [
     }),
 ];
 
-fn metrics(report: &NodeReport) -> String {
-    let mut out = String::new();
+fn seconds(us: u64) -> f64 {
+    us as f64 / 1e6
+}
+
+fn used_bytes(drive: &DriveReport) -> u64 {
+    drive.usage.capacity_bytes.saturating_sub(drive.usage.free_bytes)
+}
+
+fn render_build(out: &mut String, driver: &str) {
+    head(out, "build_info", "gauge", "What this build is and runs on.");
+    let (version, commit) = (version::VERSION, version::COMMIT);
+    let kernel = engine_codec::self_test().chosen;
+    // Writing to a string does not fail.
+    _ = writeln!(
+        out,
+        "basalt_build_info{{version=\"{version}\",commit=\"{commit}\",driver=\"{driver}\",\
+         kernel=\"{kernel}\"}} 1"
+    );
+}
+
+fn render_node(out: &mut String, report: &NodeReport) {
     let mut gauge = |name: &str, help: &str, value: f64| {
         // Writing to a string does not fail.
         _ = write!(
@@ -142,6 +183,8 @@ fn metrics(report: &NodeReport) -> String {
         );
     };
     gauge("node_ready", "Whether reads and writes are served.", f64::from(u8::from(report.ready)));
+    gauge("node_readable", "Whether reads are served.", f64::from(u8::from(report.readable)));
+    gauge("node_drives_out", "Drives that do not serve.", report.drives_out() as f64);
     gauge("cluster_positions_out", "Positions out of sync.", report.positions_out as f64);
     let short = report.objects_short_of_protection() as f64;
     gauge("cluster_objects_short_of_protection", "Objects short of copies or fragments.", short);
@@ -160,7 +203,6 @@ fn metrics(report: &NodeReport) -> String {
             );
         }
     }
-    out
 }
 
 /// The memory of the process, and what bodies hold of it.

@@ -114,6 +114,10 @@ impl Node for Quiet {
         true
     }
 
+    fn readable(&self) -> bool {
+        true
+    }
+
     fn metrics(&self) -> String {
         String::new()
     }

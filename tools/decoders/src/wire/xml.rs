@@ -76,7 +76,7 @@ fn xml(input: &[u8]) -> bool {
     let completed = store.get(BUCKET, UPLOAD_KEY);
     assert_eq!(completed.as_deref(), completes.then_some(CONTENT));
     let creates = accepted && operation == 2;
-    assert_eq!(store.model.bucket(NEW_BUCKET).is_some(), creates);
+    assert_eq!(store.model.bucket(NEW_BUCKET).is_ok(), creates);
     accepted
 }
 

@@ -3,6 +3,7 @@
 //! Invariants: counting never waits; a counter only rises. A request is counted when its head is
 //! answered: for a GET the time is that to its first byte.
 
+use gateway_core::ErrorCode;
 use gateway_s3::{Domains, Place, Scope};
 use http::Method;
 use http::request::Parts;
@@ -62,7 +63,7 @@ impl OperationClass {
     /// The class of a request; `domains` if any are configured.
     pub fn of(parts: &Parts, domains: Option<&Domains>) -> Self {
         let path = parts.uri.path();
-        if path.starts_with("/-/") || path.starts_with("/minio/health/") {
+        if is_about_node(path) {
             return Self::Other;
         }
         let query = parts.uri.query().unwrap_or_default();
@@ -95,6 +96,11 @@ impl OperationClass {
     }
 }
 
+/// Whether a path is one of health, metrics and status (or a key under a bucket's own host).
+pub fn is_about_node(path: &str) -> bool {
+    path.starts_with("/-/") || path.starts_with("/minio/health/")
+}
+
 /// The first bucket of a histogram ends at 2^4 us.
 const FIRST_EXPONENT: u32 = 4;
 /// The last one ends at 2^26 us, 67 s; one more has no end.
@@ -113,13 +119,11 @@ struct ClassMetrics {
     buckets: [AtomicU64; BUCKETS],
 }
 
-/// The statuses that are errors: 400 to 599.
-const FIRST_ERROR: u16 = 400;
-
 /// The counters.
 pub struct RequestMetrics {
     classes: [ClassMetrics; CLASSES.len()],
-    errors: [AtomicU64; 200],
+    /// By code, in the order of `ErrorCode::ALL`; the last is of all other codes.
+    errors: Vec<AtomicU64>,
     in_work: AtomicUsize,
     received_bytes: AtomicU64,
     sent_bytes: AtomicU64,
@@ -134,7 +138,7 @@ impl Default for RequestMetrics {
                 time_us: AtomicU64::new(0),
                 buckets: array::from_fn(|_| AtomicU64::new(0)),
             }),
-            errors: array::from_fn(|_| AtomicU64::new(0)),
+            errors: (0..=ErrorCode::ALL.len()).map(|_| AtomicU64::new(0)).collect(),
             in_work: AtomicUsize::new(0),
             received_bytes: AtomicU64::new(0),
             sent_bytes: AtomicU64::new(0),
@@ -149,15 +153,20 @@ impl RequestMetrics {
         Arc::clone(&self.connections)
     }
 
-    /// A request was answered.
-    pub fn answered(&self, class: OperationClass, status: u16, time_us: u64) {
+    /// Requests in work now.
+    pub fn in_work(&self) -> usize {
+        self.in_work.load(Ordering::Relaxed)
+    }
+
+    /// A request was answered, with this S3 error code if it failed.
+    pub fn answered(&self, class: OperationClass, code: Option<&str>, time_us: u64) {
         let counters = &self.classes[class as usize];
         counters.answered.fetch_add(1, Ordering::Relaxed);
         counters.time_us.fetch_add(time_us, Ordering::Relaxed);
         counters.buckets[bucket_of(time_us)].fetch_add(1, Ordering::Relaxed);
-        let error = status.checked_sub(FIRST_ERROR).map(usize::from);
-        if let Some(errors) = error.and_then(|index| self.errors.get(index)) {
-            errors.fetch_add(1, Ordering::Relaxed);
+        if let Some(code) = code {
+            let known = ErrorCode::ALL.iter().position(|known| known.as_str() == code);
+            self.errors[known.unwrap_or(ErrorCode::ALL.len())].fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -170,15 +179,14 @@ impl RequestMetrics {
             let answered = get(&counters.answered);
             _ = writeln!(out, "basalt_s3_requests_total{{operation=\"{word}\"}} {answered}");
         }
-        head(out, "s3_errors_total", "counter", "Requests answered with an error.");
-        for (status, count) in (FIRST_ERROR..).zip(&self.errors) {
-            if get(count) > 0 {
-                let count = get(count);
-                _ = writeln!(out, "basalt_s3_errors_total{{status=\"{status}\"}} {count}");
-            }
+        head(out, "s3_errors_total", "counter", "Requests answered with an S3 error.");
+        let codes = ErrorCode::ALL.iter().map(|code| code.as_str()).chain(["other"]);
+        for (code, count) in codes.zip(&self.errors) {
+            let count = get(count);
+            _ = writeln!(out, "basalt_s3_errors_total{{code=\"{code}\"}} {count}");
         }
         self.render_times(out);
-        let in_work = self.in_work.load(Ordering::Relaxed) as u64;
+        let in_work = self.in_work() as u64;
         let connections = self.connections.load(Ordering::Relaxed) as u64;
         for (name, kind, help, value) in [
             (
@@ -344,17 +352,18 @@ mod tests {
     #[test]
     fn what_was_counted_is_shown() {
         let metrics = RequestMetrics::default();
-        metrics.answered(OperationClass::Put, 200, 20);
-        metrics.answered(OperationClass::Put, 503, 40);
-        metrics.answered(OperationClass::Get, 404, 1);
+        metrics.answered(OperationClass::Put, None, 20);
+        metrics.answered(OperationClass::Put, Some("SlowDown"), 40);
+        metrics.answered(OperationClass::Get, Some("NoSuchTagSet"), 1);
         metrics.connections().fetch_add(3, Ordering::Relaxed);
         let mut text = String::new();
         metrics.render(&mut text);
         for line in [
             "basalt_s3_requests_total{operation=\"put\"} 2",
             "basalt_s3_requests_total{operation=\"list\"} 0",
-            "basalt_s3_errors_total{status=\"404\"} 1",
-            "basalt_s3_errors_total{status=\"503\"} 1",
+            "basalt_s3_errors_total{code=\"SlowDown\"} 1",
+            "basalt_s3_errors_total{code=\"NoSuchKey\"} 0",
+            "basalt_s3_errors_total{code=\"other\"} 1",
             "basalt_s3_request_seconds_bucket{operation=\"put\",le=\"0.000016\"} 0",
             "basalt_s3_request_seconds_bucket{operation=\"put\",le=\"0.000032\"} 1",
             "basalt_s3_request_seconds_bucket{operation=\"put\",le=\"+Inf\"} 2",
@@ -364,6 +373,5 @@ mod tests {
         ] {
             assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
         }
-        assert!(!text.contains("status=\"200\""));
     }
 }
