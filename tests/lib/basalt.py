@@ -244,12 +244,14 @@ class Server:
         bad = re.compile(r"panicked at|stack backtrace|SIGSEGV|SIGABRT|memory allocation of")
         return [line for line in self.log_text().splitlines() if bad.search(line)]
 
-    def client(self, timeout_s=60, attempts=1, **config):
-        """A boto3 client that does not repeat requests by itself."""
+    def client(self, timeout_s=60, attempts=1, expect=True, **config):
+        """A boto3 client that does not repeat requests by itself. Without `expect` it sends bodies
+        at once: after an answer that came instead of '100 Continue' (to an empty body), botocore
+        takes that status for the answer to the next request of the connection too."""
         import boto3
         from botocore.config import Config
 
-        return boto3.session.Session().client(
+        client = boto3.session.Session().client(
             "s3",
             endpoint_url=self.endpoint,
             aws_access_key_id=USER,
@@ -265,3 +267,11 @@ class Server:
                 **config,
             ),
         )
+        if not expect:
+            client.meta.events.register("before-sign.s3", _send_at_once)
+        return client
+
+
+def _send_at_once(request, **_):
+    if "Expect" in request.headers:
+        del request.headers["Expect"]

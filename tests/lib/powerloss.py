@@ -1,4 +1,5 @@
-"""Mounts tools/powerloss, the file system that loses unflushed writes on command.
+"""Mounts tools/powerloss, the file system that loses unflushed writes on command, and can make one
+drive fail or stall; and runs a server on it.
 
 The binary is POWERLOSS_BIN (default target/release/powerloss). Needs /dev/fuse, and root or
 fusermount3.
@@ -6,11 +7,12 @@ fusermount3.
 
 import os
 import pathlib
+import random
 import subprocess
 import sys
 import time
 
-from basalt import REPOSITORY, _started, wait_for
+from basalt import REPOSITORY, Server, _started, wait_for
 
 
 def binary():
@@ -56,7 +58,13 @@ class Mount:
             control.write(line)
 
     def report(self):
-        pairs = (line.split(" ", 1) for line in self.control.read_text().splitlines())
+        # One read: the report is made anew for each, and two of them need not fit together.
+        control = os.open(self.control, os.O_RDONLY)
+        try:
+            text = os.read(control, 65536).decode()
+        finally:
+            os.close(control)
+        pairs = (line.split(" ", 1) for line in text.splitlines())
         return {name: int(value) if value.isdigit() else value for name, value in pairs}
 
     def lost(self):
@@ -78,3 +86,38 @@ class Mount:
                 raise TimeoutError(f"unmount: {done.stderr}")
             time.sleep(0.1)
         self.process.wait(30)
+
+
+class Machine:
+    """A server whose drives lie on a file system that can lose power, fail and stall."""
+
+    def __init__(self, seed, drives=6, args=(), lie=False):
+        self.random = random.Random(seed)
+        self.server = Server(drives=0, args=args)
+        self.mount = Mount(self.server.root / "power", lie=lie)
+        self.mount.mount(self.random.getrandbits(32))
+        self.server.drives = [self.mount.point / f"d{n}" for n in range(1, drives + 1)]
+        for drive in self.server.drives:
+            drive.mkdir()
+        self.mount.command("sync")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        try:
+            self.heal(*range(len(self.server.drives)))
+            self.server.kill()
+        finally:
+            self.mount.unmount()
+            self.server.close()
+
+    def inject(self, fault, *numbers):
+        """`fail`: reads, writes and flushes answer EIO; `stall`: they do not answer."""
+        for index in numbers:
+            self.mount.command(f"{fault} {self.server.drives[index].name}")
+
+    def heal(self, *numbers):
+        """Also answers what stalled: until then the server cannot end."""
+        if not self.mount.lost():
+            self.inject("heal", *numbers)

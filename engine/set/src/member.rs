@@ -153,6 +153,15 @@ impl<E: Env, P: Peers> Member<E, P> {
         self.inner.trouble_seen.set(false);
     }
 
+    /// Takes the drive out of service for good. Whoever waits for `trouble` is woken: it would hold
+    /// the drive, and the drive its lock, for ever.
+    pub fn retire(&self) {
+        let store = &self.inner.store;
+        store.fail(DriveError::Failed);
+        store.close();
+        self.inner.report_trouble();
+    }
+
     /// Takes a request. What must happen in order happens before this returns.
     #[must_use]
     pub fn serve(&self, request: DriveRequest) -> Serving {

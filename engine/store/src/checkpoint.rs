@@ -12,6 +12,7 @@ use crate::runs::{Run, RunWriter, take_run_segment};
 use crate::space::Space;
 use crate::state::{Memtable, State, is_replicated, log_share};
 use crate::store::{Shared, Store};
+use crate::work::Work;
 use engine_env::{BrokenRules, DmaBuf, Drive, Env, Rule};
 use engine_format::{Checkpoint, Entry, LogPosition, RunEntry};
 use engine_index::{BlockQueue, Merge, Merged, Tombstones};
@@ -64,6 +65,7 @@ impl<E: Env> Shared<E> {
     /// `maintenance`.
     pub(crate) async fn checkpoint(&self, full: bool) -> Result<(), DriveError> {
         let Some(frozen) = self.freeze() else { return Ok(()) };
+        let _working = self.works.begin(Work::Flush);
         match self.checkpoint_frozen(&frozen, full).await {
             Ok(()) => {
                 self.counters.checkpoints.set(self.counters.checkpoints.get() + 1);
@@ -209,6 +211,7 @@ impl<E: Env> Shared<E> {
         from: usize,
         count: usize,
     ) -> Result<Option<Rc<Run>>, DriveError> {
+        let _working = self.works.begin(Work::Compaction);
         let group: Vec<Rc<Run>> = new.list[from..from + count].to_vec();
         let is_last = from + count == new.list.len();
         let expected = group.iter().map(|run| run.summary.entry_count).sum();

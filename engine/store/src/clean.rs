@@ -11,6 +11,7 @@ use crate::log::record_bytes;
 use crate::replay::bytes_on_drive;
 use crate::space::APPEND_GENERATION;
 use crate::store::Shared;
+use crate::work::Work;
 use engine_env::{BLOCK_BYTES, DmaBuf, Env, IoError};
 use engine_format::{
     BatchHeader, Commit, FragmentRecord, Keyspace, LogPosition, LogSegment, Move, PayloadLocation,
@@ -54,6 +55,7 @@ impl<E: Env> Shared<E> {
         let may_move = self.space.borrow().log_may_take(true);
         let log = self.log_victim(&start, memory).filter(|_| may_move);
         if let Some(victim) = log {
+            let _working = self.works.begin(Work::Cleaning);
             self.cleaning.set(true);
             let outcome = self.clean_log(victim, memory).await;
             self.cleaning.set(false);
@@ -62,6 +64,7 @@ impl<E: Env> Shared<E> {
         let may_relocate = may_move && !self.log.borrow().stalled;
         let append = self.space.borrow().append_victims(self.live_bytes_max(), &memory.in_vain);
         if may_relocate && !append.is_empty() {
+            let _working = self.works.begin(Work::Cleaning);
             self.cleaning.set(true);
             let outcome = self.clean_append(append, memory).await;
             self.cleaning.set(false);

@@ -6,6 +6,7 @@
 use crate::error::DriveError;
 use crate::space::{NoSpace, Space};
 use crate::store::Shared;
+use crate::work::Work;
 use engine_env::{DmaBuf, Drive, Env, IoError, Rule, WriteFlushError};
 use futures_util::future::{join_all, try_join_all};
 use std::cell::Cell;
@@ -113,6 +114,7 @@ impl<E: Env> Shared<E> {
             (space.prepared(), space.segment_count(), space.segment_bytes())
         };
         let target = (prepared + wanted).min(count);
+        let _working = (target > prepared).then(|| self.works.begin(Work::Growth));
         let result = self.drive.prepare(u64::from(target) * segment_bytes).await;
         let ready = self.drive.prepared_bytes() / segment_bytes;
         let mut space = self.space.borrow_mut();

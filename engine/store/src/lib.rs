@@ -23,6 +23,7 @@ mod space;
 mod state;
 mod store;
 mod structures;
+mod work;
 
 pub use config::StoreConfig;
 pub use error::DriveError;
@@ -32,3 +33,4 @@ pub use recover::{FormatOptions, Recovery, SEGMENTS_MIN, format_bytes};
 pub use scrub::ScrubPace;
 pub use store::{DriveIdentity, DriveUsage, Store};
 pub use structures::{Placed, Structure};
+pub use work::{Work, WorkWatcher};

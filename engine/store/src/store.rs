@@ -11,6 +11,7 @@ use crate::log::{Log, Reply, record_bytes};
 use crate::runs::Runs;
 use crate::space::Space;
 use crate::state::State;
+use crate::work::{WorkWatcher, Works};
 use engine_env::sync::Gate;
 use engine_env::{BrokenRules, Env, Rule};
 use engine_format::{Commit, DriveState, Mark, PeerKnown, Record, Superblock, View};
@@ -105,6 +106,7 @@ pub(crate) struct Shared<E: Env> {
     pub runs: RefCell<Runs>,
     pub fragments: RefCell<Fragments>,
     pub counters: Counters,
+    pub works: Works,
     failed: Cell<Option<DriveError>>,
     housekeeping: RefCell<Option<oneshot::Sender<()>>>,
     /// The highest epoch of a promise or view that is queued or applied.
@@ -170,6 +172,7 @@ impl<E: Env> Store<E> {
             runs: RefCell::new(parts.runs),
             fragments: RefCell::new(Fragments::default()),
             counters: Counters::default(),
+            works: Works::default(),
             failed: Cell::new(None),
             housekeeping: RefCell::new(None),
             growing: Cell::new(false),
@@ -197,6 +200,11 @@ impl<E: Env> Store<E> {
     /// Takes the drive out of service.
     pub fn fail(&self, error: DriveError) {
         self.shared.fail(error);
+    }
+
+    /// Has background work told; in the place of whoever watched before.
+    pub fn watch(&self, watcher: WorkWatcher) {
+        self.shared.works.watch(watcher);
     }
 
     /// Stops housekeeping; the handle answers until it is dropped.

@@ -14,6 +14,8 @@ pub enum LogLevel {
     Warn,
     /// A change of state.
     Info,
+    /// For finding faults: background work begins and ends.
+    Debug,
 }
 
 /// Where lines of the log go: level, text, fields.

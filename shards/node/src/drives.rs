@@ -16,6 +16,7 @@ use shards_control::Seat;
 use shards_uring::{DriveSpec, RealDrive, RealEnv};
 use std::os::unix::fs::DirBuilderExt;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Segments of a file of a directory drive.
 const FILE_SEGMENTS: u64 = 4;
@@ -212,6 +213,7 @@ pub(crate) async fn open_drive(
     let config = local.shared.config(found.set).map_err(|error| error.to_string())?;
     let peers = NodePeers { local: Rc::clone(local), set: found.set };
     let path = local.config.drives[index].path.display().to_string();
+    watch_work(&local.config, &store, path.clone());
     (local.config.log)(
         LogLevel::Info,
         "drive recovered",
@@ -256,4 +258,13 @@ pub(crate) async fn begin_anew(
         ],
     );
     Ok(())
+}
+
+/// Has the drive's background work logged: where the process was killed, the log says in what.
+fn watch_work(config: &NodeConfig, store: &Store<RealEnv>, path: String) {
+    let log = Arc::clone(&config.log);
+    store.watch(Box::new(move |work, begins| {
+        let text = if begins { "background work begins" } else { "background work ends" };
+        log(LogLevel::Debug, text, &[("work", work.word().to_owned()), ("drive", path.clone())]);
+    }));
 }

@@ -25,6 +25,8 @@ pub type NodeMember = Member<RealEnv, NodePeers>;
 const TRIES: usize = 40;
 /// How long an operation waits for a view to be served.
 const SERVING_WAIT_US: u64 = 10_000_000;
+/// The same where the set said that too few drives answer: it tries again twice a second.
+const STOPPED_WAIT_US: u64 = 1_500_000;
 
 /// A node's shards, from any thread.
 #[derive(Clone)]
@@ -177,7 +179,7 @@ impl Node {
             let shard = self.shared.shard_of(set, position);
             let shard = shard.unwrap_or(attempt % self.shared.senders.len());
             let work = work.clone();
-            outcome = self
+            let served = self
                 .run(shard, move |local| async move {
                     let _change = match kind {
                         WorkKind::Read => None,
@@ -186,12 +188,15 @@ impl Node {
                         }
                     };
                     let member = serving_member(&local, set, position, kind).await?;
-                    work(local, member).await
+                    Ok::<_, SetError>(work(local, member).await)
                 })
                 .await?;
+            // A set that does not serve was waited for; what it answered may differ next time.
+            let may_differ = served.is_ok() && kind == WorkKind::Read && attempt < 3;
+            outcome = served.flatten();
             match &outcome {
                 Err(SetError::NotOwner) => {}
-                Err(SetError::Unavailable) if kind == WorkKind::Read && attempt < 3 => {}
+                Err(SetError::Unavailable) if may_differ => {}
                 _ => break,
             }
         }
@@ -218,7 +223,7 @@ pub(crate) async fn serving_member(
     position: Position,
     kind: WorkKind,
 ) -> Result<NodeMember, SetError> {
-    let until_us = local.env.now_us() + SERVING_WAIT_US;
+    let begin_us = local.env.now_us();
     loop {
         if let Some(member) = local.member(set, position) {
             let installed = member.installed();
@@ -235,7 +240,9 @@ pub(crate) async fn serving_member(
         if view.serving && kind == WorkKind::Change && !view.writable {
             return Err(if view.reads_only { SetError::ReadsOnly } else { SetError::Unavailable });
         }
-        if local.env.now_us() >= until_us {
+        let has_stopped = local.shared.has_stopped(set) == Some(true);
+        let wait_us = if has_stopped { STOPPED_WAIT_US } else { SERVING_WAIT_US };
+        if local.env.now_us() - begin_us >= wait_us {
             return Err(SetError::Unavailable);
         }
         local.env.sleep_us(5_000).await;

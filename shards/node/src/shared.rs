@@ -87,6 +87,11 @@ impl Shared {
         locked(&self.views).get(&set).cloned().unwrap_or_default()
     }
 
+    /// Whether the last change of view found too few drives; `None` before the first one.
+    pub(crate) fn has_stopped(&self, set: SetId) -> Option<bool> {
+        locked(&self.views).get(&set).map(|view| !view.serving)
+    }
+
     pub(crate) fn publish(&self, set: SetId, installed: Installed) {
         self.view_changes.fetch_add(1, Ordering::Relaxed);
         locked(&self.views).insert(set, Arc::new(installed));

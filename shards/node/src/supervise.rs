@@ -126,7 +126,7 @@ impl Supervisor {
             }
             Err(error) => {
                 self.behind.set(PositionSet::EMPTY);
-                if before.serving {
+                if self.shared().has_stopped(self.set) != Some(true) {
                     self.log(
                         LogLevel::Error,
                         "a set does not serve: too few drives answer",
@@ -377,8 +377,7 @@ pub(crate) async fn retire_drive(
     (set, position): (SetId, Position),
 ) {
     if let Some(member) = local.leave(set, position) {
-        member.store().fail(DriveError::Failed);
-        member.store().close();
+        member.retire();
     }
     if let Some(drive) = local.drives.borrow_mut().remove(&index) {
         drive.take_offline();

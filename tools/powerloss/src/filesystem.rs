@@ -4,9 +4,10 @@
 //! unflushed is known here; names and attributes are never cached by the kernel.
 
 use crate::disk::{CONTROL, CONTROL_NAME, Disk, Errno, Fault, ROOT};
+use fuser::consts::FUSE_ASYNC_DIO;
 use fuser::{
-    FileAttr, FileType, Filesystem, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty,
-    ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow,
+    FileAttr, FileType, Filesystem, KernelConfig, ReplyAttr, ReplyCreate, ReplyData,
+    ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow,
 };
 use std::ffi::OsStr;
 use std::time::{Duration, SystemTime};
@@ -231,6 +232,14 @@ impl Mounted {
 }
 
 impl Filesystem for Mounted {
+    fn init(&mut self, _req: &Request<'_>, config: &mut KernelConfig) -> Result<(), Errno> {
+        // As on a real drive: whoever submits does not wait, also while another drive stalls.
+        config.add_capabilities(FUSE_ASYNC_DIO).map_err(|_| libc::ENOSYS)?;
+        config.set_max_background(u16::MAX).map_err(|_| libc::EINVAL)?;
+        config.set_congestion_threshold(u16::MAX).map_err(|_| libc::EINVAL)?;
+        Ok(())
+    }
+
     fn destroy(&mut self) {
         // A clean unmount keeps everything; nobody is left to hear of an error.
         let _ = self.disk.sync_all();

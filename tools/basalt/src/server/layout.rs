@@ -37,6 +37,7 @@ pub fn node_config(options: &ServerOptions) -> Result<(NodeConfig, Option<String
             LogLevel::Error => logging::error(text, &fields),
             LogLevel::Warn => logging::warn(text, &fields),
             LogLevel::Info => logging::info(text, &fields),
+            LogLevel::Debug => logging::debug(text, &fields),
         }
     });
     let config = NodeConfig {
