@@ -11,7 +11,7 @@ mod verdict;
 
 pub use plan::{Case, cases};
 pub use run::{Budget, Catch, Missed, panic_text, run_row, search};
-pub use table::{LISTED, Row, markdown};
+pub use table::{LISTED, Row, UNCAUGHT, markdown};
 pub use verdict::check_of;
 
 use engine_env::Rule;

@@ -22,7 +22,59 @@ pub struct Row {
 /// All catches, by rule.
 #[rustfmt::skip]
 pub const LISTED: &[Row] = &[
+    Row { rule: Rule::AnswerSettled, case: 1, seed: 3, check: "a read of a key nobody writes" },
+    Row { rule: Rule::ServeSettled, case: 0, seed: 3, check: "a read of a key nobody writes" },
+    Row { rule: Rule::KeepPredecessor, case: 0, seed: 2, check: "every fragment is whole" },
+    Row { rule: Rule::PendingKept, case: 0, seed: 1, check: "uploads" },
+    Row { rule: Rule::DecideReadable, case: 0, seed: 2, check: "all copies are equal" },
+    Row { rule: Rule::DecideAny, case: 1, seed: 2, check: "a read of a key nobody writes" },
+    Row { rule: Rule::UndecidedWaits, case: 0, seed: 1, check: "a read of a key nobody writes" },
+    Row { rule: Rule::UndecidedRefused, case: 0, seed: 1, check: "a read during writes" },
+    Row { rule: Rule::RollForward, case: 1, seed: 1, check: "a read of a key nobody writes" },
+    Row { rule: Rule::DecisionDurable, case: 0, seed: 1, check: "a listing of keys nobody writes" },
+    Row { rule: Rule::ViewBeforeSkip, case: 0, seed: 1, check: "a listing of keys nobody writes" },
+    Row { rule: Rule::ViewQuorum, case: 0, seed: 5, check: "a read of a key nobody writes" },
+    Row { rule: Rule::OutsideView, case: 0, seed: 1, check: "a listing of keys nobody writes" },
+    Row { rule: Rule::OwnerReachable, case: 0, seed: 1, check: "progress" },
+    Row { rule: Rule::SequenceEpoch, case: 0, seed: 1, check: "all copies are equal" },
+    Row { rule: Rule::FenceBarrier, case: 2, seed: 1, check: "a read during writes" },
+    Row { rule: Rule::OldEpochRefused, case: 1, seed: 24, check: "a listing of keys nobody writes" },
+    Row { rule: Rule::Floor, case: 0, seed: 3, check: "every holder has the payload" },
+    Row { rule: Rule::MetadataWidth, case: 0, seed: 1, check: "a listing of keys nobody writes" },
+    Row { rule: Rule::InlineHolders, case: 0, seed: 1, check: "coming into service" },
+    Row { rule: Rule::CatchUpInFlight, case: 1, seed: 1, check: "every fragment is whole" },
+    Row { rule: Rule::CatchUpPending, case: 0, seed: 1, check: "a read of a key nobody writes" },
+    Row { rule: Rule::AbsenceWins, case: 0, seed: 1, check: "all copies are there" },
+    Row { rule: Rule::TombstonesKept, case: 0, seed: 1, check: "a read that fails" },
+    Row { rule: Rule::PeerKnowledge, case: 1, seed: 1, check: "a listing of keys nobody writes" },
+    Row { rule: Rule::BatchOrder, case: 1, seed: 3, check: "all copies are equal" },
+    Row { rule: Rule::Successors, case: 0, seed: 1, check: "a read of a key nobody writes" },
+    Row { rule: Rule::FragmentRecords, case: 0, seed: 1, check: "a read that fails" },
+    Row { rule: Rule::FlushAtRecovery, case: 0, seed: 4, check: "a read that fails" },
+    Row { rule: Rule::DriveLock, case: 0, seed: 2, check: "a read that fails" },
+    Row { rule: Rule::DataFlushed, case: 3, seed: 13, check: "a read that fails" },
+    Row { rule: Rule::DataCompleted, case: 0, seed: 1, check: "a read that fails" },
+    Row { rule: Rule::FragmentSums, case: 0, seed: 1, check: "the bytes of a read" },
+    Row { rule: Rule::MovesCompare, case: 0, seed: 1, check: "a read of a key nobody writes" },
+    Row { rule: Rule::PartTableEverywhere, case: 0, seed: 1, check: "everything is answered once the set is whole" },
+    Row { rule: Rule::CompletionRepeats, case: 0, seed: 1, check: "uploads" },
+    Row { rule: Rule::CompletionRetires, case: 0, seed: 1, check: "everything is answered once the set is whole" },
+    Row { rule: Rule::UnusedPartsFreed, case: 0, seed: 1, check: "nothing is left after deletes" },
+    Row { rule: Rule::DataIdsFresh, case: 0, seed: 1, check: "every fragment is whole" },
+    Row { rule: Rule::ListWhole, case: 0, seed: 1, check: "a listing of keys nobody writes" },
+    Row { rule: Rule::ReleasesFreed, case: 0, seed: 1, check: "nothing is left after deletes" },
+    Row { rule: Rule::Reserve, case: 0, seed: 1, check: "opening a healthy drive" },
+    Row { rule: Rule::PromiseSpace, case: 0, seed: 1, check: "opening a healthy drive" },
+    Row { rule: Rule::Deadline, case: 0, seed: 2, check: "progress" },
+    Row { rule: Rule::AbandonedSpaceWaits, case: 1, seed: 3, check: "everything is answered once the set is whole" },
+    Row { rule: Rule::SuperblockPairs, case: 0, seed: 2, check: "opening a healthy drive" },
+    Row { rule: Rule::SuperblockRepair, case: 1, seed: 94, check: "opening a healthy drive" },
+    Row { rule: Rule::HostFull, case: 0, seed: 1, check: "a read that fails" },
+    Row { rule: Rule::EmptyDriveWaits, case: 1, seed: 14, check: "a read of a key nobody writes" },
 ];
+
+/// Twins that no world catches yet; docs/testing.md says why.
+pub const UNCAUGHT: &[Rule] = &[Rule::PromiseFirst, Rule::PayloadSums, Rule::ListOneView];
 
 /// The table of docs/testing.md.
 #[must_use]
@@ -52,6 +104,10 @@ mod tests {
     #[test]
     fn rows_are_in_order_and_name_worlds() {
         assert!(LISTED.windows(2).all(|pair| pair[0].rule < pair[1].rule), "one row for each rule");
+        for rule in Rule::ALL.iter().copied() {
+            let is_listed = LISTED.iter().any(|row| row.rule == rule);
+            assert!(is_listed != UNCAUGHT.contains(&rule), "{}", rule.name());
+        }
         for row in LISTED {
             assert!(row.case < cases(row.rule).len(), "{}", row.rule.name());
         }
