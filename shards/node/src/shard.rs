@@ -98,6 +98,10 @@ impl ShardLocal {
             // A member that finds trouble tells the supervisor of its set.
             while member.store().failed().is_none() {
                 member.trouble().await;
+                // One that is retired has left its view: the others need no new one.
+                if local.member(set, member.position()).is_none() {
+                    return;
+                }
                 local.shared.trouble(set);
             }
             local.shared.trouble(set);
