@@ -5,11 +5,13 @@ Ends only processes it started, by pid. Every wait has a limit. The binary is BA
 """
 
 import atexit
+import contextlib
 import http.client
 import importlib.util
 import json
 import os
 import pathlib
+import random
 import re
 import shlex
 import shutil
@@ -57,9 +59,12 @@ def binary():
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Not one of those that connections of others take between two lives of a server."""
+    while True:
+        port = random.randrange(16384, 32768)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @atexit.register

@@ -12,6 +12,7 @@ use crate::{logging, version};
 use gateway_core::shards::budget::MemoryBudget;
 use shards_executor::{Executor, Park, ParkDriver, PinnedThread};
 use shards_node::{Control, Node, NodeConfig, StartError, Threads};
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -20,6 +21,9 @@ use std::time::Duration;
 const TICK: Duration = Duration::from_millis(250);
 /// The same while gateways drain: the stop must not wait for it.
 const DRAIN_TICK_US: u64 = 20_000;
+/// An address in use is tried again so often, and so long after.
+const ADDRESS_TRIES: u32 = 100;
+const ADDRESS_PAUSE: Duration = Duration::from_millis(20);
 
 impl From<StartError> for ServerError {
     fn from(error: StartError) -> Self {
@@ -61,9 +65,19 @@ pub fn run(options: ServerOptions, shutdown: Shutdown) -> Result<(), ServerError
 
 /// Refuses addresses that somebody listens on, before a drive is touched. Gateways share theirs
 /// (SO_REUSEPORT), so the kernel would let a second server in, and give it half of the clients.
+/// Those of a killed server are its for a moment more: until the kernel has ended its rings.
 fn check_addresses(addresses: &[SocketAddr]) -> Result<(), ServerError> {
     for address in addresses.iter().filter(|address| address.port() != 0) {
-        let free = TcpListener::bind(address);
+        let mut free = TcpListener::bind(address);
+        for _ in 0..ADDRESS_TRIES {
+            match &free {
+                Err(error) if error.kind() == ErrorKind::AddrInUse => {
+                    std::thread::sleep(ADDRESS_PAUSE);
+                    free = TcpListener::bind(address);
+                }
+                _ => break,
+            }
+        }
         free.map_err(|error| ServerError::Failed(format!("cannot listen on {address}: {error}")))?;
     }
     Ok(())
