@@ -206,7 +206,8 @@ def devices_serve_and_are_refused_like_files():
             assert program.client().list_buckets()["Buckets"][0]["Name"] == "devices"
             program.stop()
         with open(devices[1], "r+b") as device:
-            device.write(bytes(1 << 20))
+            # All copies of the superblock: with two of them it would still be the drive it was.
+            device.write(bytes(8 << 20))
             device.seek(512)
             device.write(b"EFI PART")
         refused(root, devices, devices[1], "GPT")

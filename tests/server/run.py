@@ -10,7 +10,7 @@ import program  # noqa: F401 - puts tests/lib on the path
 
 import fallback
 import given
-import life
+import lifetime
 import settings
 import watch
 from basalt import watchdog
@@ -21,7 +21,7 @@ def main():
     watchdog(number("BASALT_TIMEOUT", 900))
     only = os.environ.get("BASALT_ONLY", "")
     suite = Suite("server")
-    for group in (given, settings, life, watch, fallback):
+    for group in (given, settings, lifetime, watch, fallback):
         for check in group.CHECKS:
             if only in check.__name__:
                 suite.run_one(check.__name__, check)

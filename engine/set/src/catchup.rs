@@ -13,15 +13,19 @@ mod remove;
 pub(crate) use entries::settled;
 
 use crate::error::SetError;
-use crate::message::{DriveReply, DriveRequest, Installed, Peers, Prepare};
+use crate::message::{Dirty, DriveReply, DriveRequest, Installed, Peers, Prepare};
 use crate::view::{Change, Coordinator};
 use engine_env::Rule;
 use engine_format::{Commit, Entry, Keyspace};
 use engine_store::{DriveError, ScanPage};
 use engine_types::{DataId, DriveId, ErrorClass, Position, PositionSet, Sequence};
-use std::collections::BTreeSet;
+use futures_util::stream::{self, TryStreamExt};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
 const PAGE_ENTRIES: usize = 256;
+/// Keys compared at a time: each waits for drives, and for their flushes where it is written.
+const KEYS_AT_ONCE: usize = 16;
 const ROUNDS_MAX: usize = 8;
 const FEW_WRITES: usize = 64;
 const SPACES: [Keyspace; 3] = [Keyspace::Current, Keyspace::Uploads, Keyspace::Parts];
@@ -50,6 +54,12 @@ struct Way<'a, P: Peers> {
     position: Position,
     /// The drive that began to catch up there.
     drive: DriveId,
+    /// What was found so far; many keys are compared at a time.
+    found: RefCell<Found>,
+}
+
+#[derive(Default)]
+struct Found {
     /// Data ids the drive must hold.
     wanted: BTreeSet<DataId>,
     /// Data ids it held and need not.
@@ -76,16 +86,13 @@ impl<P: Peers> Coordinator<P> {
             installed: installed.clone(),
             position,
             drive: DriveId::default(),
-            wanted: BTreeSet::new(),
-            extra: Vec::new(),
-            keeps_extra: false,
-            done: CatchUp::default(),
+            found: RefCell::default(),
         };
         let outcome = way.go().await;
         if outcome.is_err() {
             self.left_behind(&way.installed);
         }
-        outcome.map(|change| (way.done, change))
+        outcome.map(|change| (way.found.into_inner().done, change))
     }
 }
 
@@ -114,6 +121,10 @@ impl<P: Peers> Way<'_, P> {
         let DriveReply::Hello(hello) = reply else { return Err(SetError::Unavailable) };
         self.drive = hello.identity.drive;
         let pending: Vec<Sequence> = hello.unsettled.iter().map(|commit| commit.sequence).collect();
+        // It may hold what an undecided write was acknowledged by: that must not be thrown away.
+        if !pending.is_empty() && !self.installed.undecided.is_empty() {
+            return Err(SetError::Unavailable);
+        }
         if !pending.is_empty() && !self.peers().breaks(Rule::CatchUpPending) {
             self.ask(self.position, DriveRequest::Abort(pending)).await?;
         }
@@ -196,7 +207,7 @@ impl<P: Peers> Way<'_, P> {
     }
 
     /// Compares what was written since the last look; gives how many writes.
-    async fn compare_dirty(&mut self) -> Result<usize, SetError> {
+    async fn compare_dirty(&self) -> Result<usize, SetError> {
         let mut written = Vec::new();
         for owner in self.installed.active.iter() {
             let reply = self.ask(owner, DriveRequest::TakeDirty).await?;
@@ -204,13 +215,20 @@ impl<P: Peers> Way<'_, P> {
             written.extend(dirty);
         }
         let count = written.len();
-        for written in written {
-            for data in &written.releases {
-                self.wanted.remove(data);
+        // Each key once, however often it was written: what its owner has now is what counts.
+        let mut keys = BTreeMap::new();
+        for Dirty { order, entries, releases } in written {
+            let mut found = self.found.borrow_mut();
+            for data in &releases {
+                found.wanted.remove(data);
             }
-            self.extra.extend(&written.releases);
-            self.compare_written(written).await?;
+            found.extra.extend(&releases);
+            keys.extend(entries.into_iter().map(|key| (key, order.clone())));
         }
+        let keys = keys.into_iter().map(Ok);
+        let compared = stream::iter(keys)
+            .try_for_each_concurrent(KEYS_AT_ONCE, |(key, order)| self.compare_written(key, order));
+        compared.await?;
         Ok(count)
     }
 

@@ -23,8 +23,10 @@ use std::rc::Rc;
 
 /// More than this is found again by the next reader, or by a scrub.
 const HEALS_MAX: usize = 256;
-/// A heal that failed is tried again after this.
+/// A heal that failed is tried again after this, the next time after twice as long,
 const RETRY_US: u64 = 2_000_000;
+/// and so on up to this: it may wait for a drive to come back.
+const RETRY_US_MAX: u64 = 600_000_000;
 /// How often the list is looked through while all of it waits.
 const LOOK_US: u64 = 100_000;
 /// A piece of a fragment that is healed; a multiple of what stands under one sum.
@@ -44,8 +46,8 @@ pub(crate) enum Rotten {
 /// What is to be healed.
 #[derive(Default)]
 pub(crate) struct Heals {
-    /// And when it is tried.
-    waiting: BTreeMap<Rotten, u64>,
+    /// And when it is tried, and how long it waits after that.
+    waiting: BTreeMap<Rotten, (u64, u64)>,
     is_running: bool,
     /// Fragments brought back to drives that had no record of them.
     restored: u64,
@@ -57,8 +59,8 @@ impl Heals {
     }
 
     fn next(&self) -> Option<(Rotten, u64)> {
-        let next = self.waiting.iter().min_by_key(|(_, at_us)| **at_us);
-        next.map(|(rotten, at_us)| (rotten.clone(), *at_us))
+        let next = self.waiting.iter().min_by_key(|(_, (at_us, _))| *at_us);
+        next.map(|(rotten, (at_us, _))| (rotten.clone(), *at_us))
     }
 }
 
@@ -79,7 +81,7 @@ impl<E: Env, P: Peers> Inner<E, P> {
             if heals.waiting.contains_key(&rotten) || heals.len() >= HEALS_MAX {
                 return;
             }
-            heals.waiting.insert(rotten, 0);
+            heals.waiting.insert(rotten, (0, RETRY_US));
             if std::mem::replace(&mut heals.is_running, true) {
                 return;
             }
@@ -108,7 +110,12 @@ impl<E: Env, P: Peers> Inner<E, P> {
             let mut heals = self.heals.borrow_mut();
             match outcome {
                 Ok(()) => _ = heals.waiting.remove(&rotten),
-                Err(_) => _ = heals.waiting.insert(rotten, self.env.now_us() + RETRY_US),
+                Err(_) => {
+                    if let Some((at_us, pause_us)) = heals.waiting.get_mut(&rotten) {
+                        *at_us = self.env.now_us() + *pause_us;
+                        *pause_us = (*pause_us * 2).min(RETRY_US_MAX);
+                    }
+                }
             }
         }
     }

@@ -128,7 +128,8 @@ impl<P: Peers> Coordinator<P> {
     ) -> Result<Change, SetError> {
         self.in_force.set(0);
         let hellos = self.fence().await;
-        let rolled_back = self.rolled_back(&hellos);
+        // Whom this admits was just made equal: that it has fewer batches now tells nothing.
+        let rolled_back = self.rolled_back(&hellos).minus(admit);
         self.distrust(rolled_back).await;
         let quorums = &self.config.quorums;
         // A drive put in another's place, or rolled back, knows nothing of the views before.

@@ -79,14 +79,18 @@ impl<E: Env> Store<E> {
     /// Reserves space for a fragment. One of the same id that is being written is given back.
     ///
     /// # Errors
-    /// `Full`; `Fenced` where a write of the id is not settled yet, or all streams were abandoned
-    /// meanwhile; or any device error.
+    /// `Full`; `Fenced` where a write of the id is not settled yet, somebody heals it already, or
+    /// all streams were abandoned meanwhile; or any device error.
     pub async fn reserve_fragment(&self, plan: FragmentPlan) -> Result<(), DriveError> {
         let shared = &self.shared;
         if let Some(error) = shared.failed() {
             return Err(error);
         }
         let fragment_bytes = plan.geometry.fragment_bytes(plan.object_bytes);
+        // Two that heal the same fragment must not write into one stream.
+        if plan.heals && shared.fragments.borrow().open.contains_key(&plan.data) {
+            return Err(DriveError::Fenced);
+        }
         shared.discard_fragment(plan.data);
         let abandoned = shared.fragments.borrow().abandoned;
         let reserved = shared
@@ -141,10 +145,10 @@ impl<E: Env> Store<E> {
         let mut fragments = shared.fragments.borrow_mut();
         let open = fragments.open.get_mut(&data).ok_or(DriveError::NotFound)?;
         let offset = open.written_bytes;
-        assert!(
-            offset + len as u64 <= open.record.fragment_bytes(),
-            "a fragment takes no more than it reserved"
-        );
+        // Who writes here still belongs to a stream that was given up for this one.
+        if offset + len as u64 > open.record.fragment_bytes() {
+            return Err(DriveError::Fenced);
+        }
         push_sums(&mut open.sums, offset, &buffer);
         open.written_bytes += len as u64;
         let tail = buffer.capacity();

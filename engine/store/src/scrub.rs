@@ -75,9 +75,12 @@ impl<E: Env> Store<E> {
     /// Waits after a scrub has read so many bytes.
     pub async fn rest(&self, pace: ScrubPace, bytes: u64) {
         let env = &self.shared.env;
-        let pause_us = bytes.saturating_mul(1_000_000) / pace.bytes_per_second.max(1);
-        if pause_us > 0 {
-            env.sleep_us(pause_us).await;
+        let mut pause_us = bytes.saturating_mul(1_000_000) / pace.bytes_per_second.max(1);
+        // In short naps: a drive that fails is let go of at once.
+        while pause_us > 0 && self.failed().is_none() {
+            let nap_us = pause_us.min(BUSY_WAIT_US);
+            env.sleep_us(nap_us).await;
+            pause_us -= nap_us;
         }
         for _ in 0..BUSY_ROUNDS_MAX {
             if self.shared.log.borrow().is_idle() || self.failed().is_some() {

@@ -58,8 +58,8 @@ pub(crate) struct Space {
     log_bytes_promised: u64,
     run_segments: u32,
     host_full: bool,
-    /// Data was asked for since it was opened.
-    in_use: bool,
+    /// Bytes of payloads that room was asked for since it was opened.
+    asked_bytes: u64,
     /// Segments in which bytes went bad: nothing new is put there until the drive is opened again.
     quarantined: BTreeSet<u32>,
     /// Data was refused or waits for want of free segments when it asked last, and cleaning has
@@ -103,7 +103,7 @@ impl Space {
             log_bytes_promised: 0,
             run_segments: 0,
             host_full: false,
-            in_use: false,
+            asked_bytes: 0,
             quarantined: BTreeSet::new(),
             starving: false,
             unmerged: true,
@@ -157,7 +157,8 @@ impl Space {
     /// Whether segments should be prepared ahead; few on a drive that was never written to.
     pub(crate) fn is_growth_due(&self) -> bool {
         let used = self.slots.len() - self.free.len();
-        let idle = !self.in_use && used <= SEGMENTS_IDLE as usize;
+        // A few documents of the node are no use yet.
+        let idle = self.asked_bytes < self.segment_bytes / 8 && used <= SEGMENTS_IDLE as usize;
         let ahead = match (idle, self.host_full) {
             (true, _) => 3,
             (false, false) => LOG_KEEPS + INDEX_KEEPS,
@@ -252,7 +253,7 @@ impl Space {
 
     /// Promises log space for a payload; given back when the record is queued.
     pub(crate) fn promise_log(&mut self, bytes: u64) -> Result<(), NoSpace> {
-        self.in_use = true;
+        self.asked_bytes = self.asked_bytes.saturating_add(bytes);
         let promised = (self.log_bytes_promised + bytes).div_ceil(self.segment_bytes / 2);
         self.check_room(u32::try_from(promised).unwrap_or(u32::MAX))?;
         self.log_bytes_promised += bytes;

@@ -359,11 +359,16 @@ async fn reopen_drive(local: &Rc<ShardLocal>, index: usize) -> Result<(SetId, St
         local.rotten.borrow_mut().remove(&index) || failed.is_some_and(DriveError::is_rot);
     retire_drive(local, index, seat).await;
     let view = local.shared.view(set);
-    // Only what the set writes without is emptied.
-    if is_rotten && view.serving && view.writable && !view.active.contains(position) {
+    let mut opened = open_drive(local, index, None).await;
+    let still_rotten = local.rotten.borrow_mut().remove(&index);
+    // Only what was found rotten twice is emptied, and only where others could still be lost.
+    let data = local.shared.layout.get().and_then(|(_, configs)| configs.get(usize::from(set.0)));
+    let spare = data.is_some_and(|config| view.active.len() > usize::from(config.geometry.data));
+    let is_safe = view.serving && view.writable && spare && !view.active.contains(position);
+    if is_rotten && still_rotten && is_safe {
         begin_anew(local, index, seat).await?;
+        opened = open_drive(local, index, None).await;
     }
-    let opened = open_drive(local, index, None).await;
     if opened.is_err() {
         local.drives.borrow_mut().remove(&index);
     }

@@ -6,15 +6,16 @@
 //! may bring it back.
 
 use super::entries::{holders_of, needs_payload, order_of, replaced_runs, runs_of, settled};
-use super::{SPACES, Way};
+use super::{KEYS_AT_ONCE, SPACES, Way};
 use crate::SetConfig;
 use crate::decide::copy_fragment;
 use crate::error::SetError;
-use crate::message::{Dirty, DriveReply, DriveRequest, Peers};
+use crate::message::{DriveReply, DriveRequest, Peers};
 use bytes::Bytes;
 use engine_format::{Entry, IndexKey, Keyspace, Mutation, Order};
 use engine_store::FragmentPlan;
 use engine_types::{DataId, FragmentIndex, Geometry, Position, Sequence};
+use futures_util::stream::{self, TryStreamExt};
 
 /// The state of a key on an in-sync drive that leads it.
 struct Led {
@@ -36,7 +37,7 @@ enum Sought {
 
 impl<P: Peers> Way<'_, P> {
     /// Every key the in-sync drives lead.
-    pub(super) async fn compare_all(&mut self) -> Result<(), SetError> {
+    pub(super) async fn compare_all(&self) -> Result<(), SetError> {
         let config = self.coordinator.config;
         let out = usize::from(config.set_size) - self.installed.active.len();
         let ranks = u8::try_from((out + 1).min(config.quorums.metadata)).unwrap_or(u8::MAX);
@@ -47,9 +48,14 @@ impl<P: Peers> Way<'_, P> {
                     let end = vec![space as u8, rank + 1];
                     loop {
                         let page = self.scan(owner, at, end.clone()).await?;
-                        for (key, entry) in page.entries {
-                            self.compare_led(owner, space, key, entry).await?;
-                        }
+                        let entries = stream::iter(page.entries.into_iter().map(Ok));
+                        let compared = entries
+                            .try_for_each_concurrent(KEYS_AT_ONCE, |(key, entry)| {
+                                self.compare_led(owner, space, key, entry)
+                            });
+                        compared.await?;
+                        // What is written meanwhile is not left to pile up.
+                        self.compare_dirty().await?;
                         match page.next {
                             Some(next) => at = next,
                             None => break,
@@ -62,7 +68,7 @@ impl<P: Peers> Way<'_, P> {
     }
 
     async fn compare_led(
-        &mut self,
+        &self,
         owner: Position,
         space: Keyspace,
         key: Vec<u8>,
@@ -88,16 +94,17 @@ impl<P: Peers> Way<'_, P> {
         self.compare(Led { space, suffix, order, entry, payload }).await
     }
 
-    fn note_unreadable(&mut self, space: Keyspace, suffix: &[u8]) {
-        if self.done.unreadable == 0 {
-            self.done.unreadable_first = match IndexKey::parse_current(suffix) {
+    fn note_unreadable(&self, space: Keyspace, suffix: &[u8]) {
+        let done = &mut self.found.borrow_mut().done;
+        if done.unreadable == 0 {
+            done.unreadable_first = match IndexKey::parse_current(suffix) {
                 Some((bucket, key)) if space == Keyspace::Current => {
                     format!("object {key} of bucket {bucket}")
                 }
                 _ => "a part of an upload".to_owned(),
             };
         }
-        self.done.unreadable += 1;
+        done.unreadable += 1;
     }
 
     /// The payload of an object that `owner` leads from any drive that holds it, also from the one
@@ -152,21 +159,21 @@ impl<P: Peers> Way<'_, P> {
 
     /// Makes a key on the drive what it is on the drives in sync. The entry comes first: what it
     /// replaces makes room for its fragments.
-    async fn compare(&mut self, led: Led) -> Result<(), SetError> {
-        self.done.compared += 1;
+    async fn compare(&self, led: Led) -> Result<(), SetError> {
+        self.found.borrow_mut().done.compared += 1;
         let Some(rank) = led.order.rank(self.position) else { return Ok(()) };
         let value = led.entry.value.clone().ok_or(SetError::Unavailable)?;
         let mut runs = match runs_of(led.space, &value, led.payload.as_deref()) {
             Ok(runs) => runs,
             // Its part table is lost.
             Err(_) if led.payload.is_none() => {
-                self.keeps_extra = true;
+                self.found.borrow_mut().keeps_extra = true;
                 Vec::new()
             }
             Err(error) => return Err(error),
         };
         runs.retain(|(_, geometry, _)| usize::from(rank) < geometry.width());
-        self.wanted.extend(runs.iter().map(|(data, ..)| *data));
+        self.found.borrow_mut().wanted.extend(runs.iter().map(|(data, ..)| *data));
         if usize::from(rank) < self.coordinator.config.quorums.metadata {
             self.compare_entry(&led, rank, &value).await?;
         }
@@ -180,7 +187,7 @@ impl<P: Peers> Way<'_, P> {
         Ok(())
     }
 
-    async fn compare_entry(&mut self, led: &Led, rank: u8, value: &[u8]) -> Result<(), SetError> {
+    async fn compare_entry(&self, led: &Led, rank: u8, value: &[u8]) -> Result<(), SetError> {
         let is_holder = holders_of(led.space, value)?.contains(self.position);
         let key = IndexKey::ranked(led.space, rank, &led.suffix).0;
         let found = self.get(self.position, key).await.unwrap_or(None);
@@ -200,17 +207,23 @@ impl<P: Peers> Way<'_, P> {
             value: Some(value.to_vec()),
             has_payload: !payload.is_empty(),
         };
-        self.done.written += 1;
+        self.found.borrow_mut().done.written += 1;
         let (sequence, order) = (led.entry.sequence, led.order.clone());
         let mut commit = settled(sequence, order, vec![mutation], payload);
         commit.releases = replaced_runs(led.space, found);
-        commit.releases.retain(|data| !self.wanted.contains(data));
+        commit.releases.retain(|data| !self.found.borrow().wanted.contains(data));
+        // A drive too full for it says so; its log must not wait for room that never comes.
+        let payload_bytes = commit.payload.len() as u64;
+        if payload_bytes > 0 {
+            let epoch = self.installed.view.epoch;
+            self.ask(self.position, DriveRequest::PromisePayload(epoch, payload_bytes)).await?;
+        }
         self.send(commit, None).await
     }
 
     /// `false` where the fragment cannot be rebuilt any more.
     async fn compare_fragment(
-        &mut self,
+        &self,
         led: &Led,
         data: DataId,
         geometry: Geometry,
@@ -244,7 +257,7 @@ impl<P: Peers> Way<'_, P> {
             self.ask(self.position, DriveRequest::Discard(data)).await?;
             return self.is_gone(led, &plan, &sources).await?.ok_or(error);
         }
-        self.done.rebuilt += 1;
+        self.found.borrow_mut().done.rebuilt += 1;
         let commit = settled(led.entry.sequence, led.order.clone(), Vec::new(), Bytes::new());
         self.send(commit, Some(data)).await?;
         Ok(true)
@@ -279,23 +292,20 @@ impl<P: Peers> Way<'_, P> {
     }
 
     /// A key that was written while the drive caught up.
-    pub(super) async fn compare_written(&mut self, written: Dirty) -> Result<(), SetError> {
-        let owner =
-            SetConfig::owner(&written.order, self.installed.active).ok_or(SetError::Unavailable)?;
-        let rank = written.order.rank(owner).ok_or(SetError::Unavailable)?;
+    pub(super) async fn compare_written(
+        &self,
+        (space, suffix): (Keyspace, Vec<u8>),
+        order: Order,
+    ) -> Result<(), SetError> {
+        let owner = SetConfig::owner(&order, self.installed.active).ok_or(SetError::Unavailable)?;
+        let rank = order.rank(owner).ok_or(SetError::Unavailable)?;
         let metadata = self.coordinator.config.quorums.metadata;
-        let own_rank = written.order.rank(self.position).map_or(usize::MAX, usize::from);
-        for (space, suffix) in written.entries {
-            let key = IndexKey::ranked(space, rank, &suffix).0;
-            match self.get(owner, key.clone()).await? {
-                Some((entry, _)) => self.compare_led(owner, space, key, entry).await?,
-                None if own_rank < metadata => {
-                    let order = written.order.clone();
-                    self.delete(space, suffix, order, Sequence::ZERO).await?;
-                }
-                None => {}
-            }
+        let own_rank = order.rank(self.position).map_or(usize::MAX, usize::from);
+        let key = IndexKey::ranked(space, rank, &suffix).0;
+        match self.get(owner, key.clone()).await? {
+            Some((entry, _)) => self.compare_led(owner, space, key, entry).await,
+            None if own_rank < metadata => self.delete(space, suffix, order, Sequence::ZERO).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 }

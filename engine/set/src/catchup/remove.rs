@@ -4,25 +4,28 @@
 //! what some object is made of, none goes.
 
 use super::entries::{order_of, replaced_runs, settled};
-use super::{SPACES, Way};
+use super::{Found, KEYS_AT_ONCE, SPACES, Way};
 use crate::SetConfig;
 use crate::error::SetError;
 use crate::message::Peers;
 use bytes::Bytes;
 use engine_format::{Entry, IndexKey, Keyspace, Mutation, Order};
 use engine_types::{DataId, Sequence};
+use futures_util::stream::{self, TryStreamExt};
 
 impl<P: Peers> Way<'_, P> {
     /// What the drive holds and the drives in sync do not: absence on them wins (rule 7). First, so
     /// that a full drive has room for what it lacks.
-    pub(super) async fn remove_absent(&mut self) -> Result<(), SetError> {
+    pub(super) async fn remove_absent(&self) -> Result<(), SetError> {
         for space in SPACES {
             let (mut at, end) = (vec![space as u8], vec![space as u8 + 1]);
             loop {
                 let page = self.scan(self.position, at, end.clone()).await?;
-                for (key, entry) in page.entries {
-                    self.remove_if_absent(space, &key, entry).await?;
-                }
+                let entries = stream::iter(page.entries.into_iter().map(Ok));
+                let removed = entries.try_for_each_concurrent(KEYS_AT_ONCE, |(key, entry)| {
+                    self.remove_if_absent(space, key, entry)
+                });
+                removed.await?;
                 match page.next {
                     Some(next) => at = next,
                     None => break,
@@ -33,12 +36,13 @@ impl<P: Peers> Way<'_, P> {
     }
 
     /// Fragments no compared key refers to.
-    pub(super) async fn find_extra(&mut self) -> Result<(), SetError> {
+    pub(super) async fn find_extra(&self) -> Result<(), SetError> {
         let (mut at, end) = (vec![Keyspace::Fragments as u8], vec![Keyspace::Fragments as u8 + 1]);
         loop {
             let page = self.scan(self.position, at, end.clone()).await?;
             let found = page.entries.iter().filter_map(|(key, _)| IndexKey(key.clone()).data_id());
-            self.extra.extend(found.filter(|data| !self.wanted.contains(data)));
+            let Found { wanted, extra, .. } = &mut *self.found.borrow_mut();
+            extra.extend(found.filter(|data| !wanted.contains(data)));
             match page.next {
                 Some(next) => at = next,
                 None => return Ok(()),
@@ -47,12 +51,16 @@ impl<P: Peers> Way<'_, P> {
     }
 
     /// Releases what is not wanted after all: a write that failed names data it did not replace.
-    pub(super) async fn release_extra(&mut self) -> Result<(), SetError> {
-        let mut extra = std::mem::take(&mut self.extra);
-        if self.keeps_extra {
-            return Ok(());
-        }
-        extra.retain(|data| !self.wanted.contains(data));
+    pub(super) async fn release_extra(&self) -> Result<(), SetError> {
+        let mut extra = {
+            let mut found = self.found.borrow_mut();
+            let mut extra = std::mem::take(&mut found.extra);
+            if found.keeps_extra {
+                return Ok(());
+            }
+            extra.retain(|data| !found.wanted.contains(data));
+            extra
+        };
         extra.sort_unstable();
         extra.dedup();
         for chunk in extra.chunks(1000) {
@@ -61,7 +69,7 @@ impl<P: Peers> Way<'_, P> {
         Ok(())
     }
 
-    async fn release(&mut self, releases: Vec<DataId>) -> Result<(), SetError> {
+    async fn release(&self, releases: Vec<DataId>) -> Result<(), SetError> {
         if releases.is_empty() {
             return Ok(());
         }
@@ -71,9 +79,9 @@ impl<P: Peers> Way<'_, P> {
     }
 
     async fn remove_if_absent(
-        &mut self,
+        &self,
         space: Keyspace,
-        key: &[u8],
+        key: Vec<u8>,
         entry: Entry,
     ) -> Result<(), SetError> {
         let value = entry.value.as_deref().ok_or(SetError::Unavailable)?;
@@ -92,13 +100,13 @@ impl<P: Peers> Way<'_, P> {
     }
 
     pub(super) async fn delete(
-        &mut self,
+        &self,
         space: Keyspace,
         suffix: Vec<u8>,
         order: Order,
         sequence: Sequence,
     ) -> Result<(), SetError> {
-        self.done.deleted += 1;
+        self.found.borrow_mut().done.deleted += 1;
         let mutation = Mutation { space, suffix, value: None, has_payload: false };
         self.send(settled(sequence, order, vec![mutation], Bytes::new()), None).await
     }

@@ -236,7 +236,7 @@ impl Space {
             log_bytes_promised: 0,
             run_segments: self.run_segments,
             host_full: false,
-            in_use: false,
+            asked_bytes: 0,
             quarantined: BTreeSet::new(),
             starving: false,
             unmerged: false,
