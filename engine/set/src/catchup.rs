@@ -121,10 +121,6 @@ impl<P: Peers> Way<'_, P> {
         let DriveReply::Hello(hello) = reply else { return Err(SetError::Unavailable) };
         self.drive = hello.identity.drive;
         let pending: Vec<Sequence> = hello.unsettled.iter().map(|commit| commit.sequence).collect();
-        // It may hold what an undecided write was acknowledged by: that must not be thrown away.
-        if !pending.is_empty() && !self.installed.undecided.is_empty() {
-            return Err(SetError::Unavailable);
-        }
         if !pending.is_empty() && !self.peers().breaks(Rule::CatchUpPending) {
             self.ask(self.position, DriveRequest::Abort(pending)).await?;
         }
