@@ -118,7 +118,24 @@ fn header_problem(headers: &HeaderMap, value: &str, region: &str) -> Option<Refu
         let message = "The authorization header requires Credential, SignedHeaders and Signature.";
         return Some(Refusal::new(code, message));
     };
-    credential_problem(code, credential, region).or_else(|| unsigned(headers, signed, false))
+    credential_problem(code, credential, region)
+        .or_else(|| date_problem(headers, credential))
+        .or_else(|| unsigned(headers, signed, false))
+}
+
+/// Judges when a request was signed. s3s must not see other bytes than digits in a date: where
+/// arithmetic is checked, it panics on them.
+fn date_problem(headers: &HeaderMap, credential: &str) -> Option<Refusal> {
+    let time = headers.get("x-amz-date").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if date::parse_signed(time).is_none() {
+        let message = "AWS authentication requires a valid x-amz-date header.";
+        return Some(Refusal::new(ErrorCode::AccessDenied, message));
+    }
+    if credential.split('/').nth(1) != time.get(..8) {
+        let message = "The date of the credential is not that of x-amz-date.";
+        return Some(Refusal::new(ErrorCode::AuthorizationHeaderMalformed, message));
+    }
+    None
 }
 
 fn presigned_problem(headers: &HeaderMap, query: &Query, region: &str) -> Option<Refusal> {

@@ -289,6 +289,8 @@ fn copies_may_say_that_there_are_no_tags_but_give_none() {
     assert_eq!(code("PUT /b/l", &unknown), Some("InvalidArgument"));
 }
 
+const MALFORMED: Option<&str> = Some("AuthorizationHeaderMalformed");
+
 const SCOPE: &str = "AWS4-HMAC-SHA256 Credential=AK/20260102";
 
 fn authorization(rest: &str) -> String {
@@ -314,9 +316,24 @@ fn signatures_of_the_wrong_scope_kind_or_cover_are_refused() {
         let headers = [("authorization", value.as_str()), ("x-amz-date", "20260102T030405Z")];
         assert_eq!(code("GET /b/k", &headers), expected, "{value}");
     }
+    let good = authorization(good);
+    let dates = [
+        ("20260102T030405Z", good.clone(), None),
+        ("20260103T030405Z", good.clone(), MALFORMED),
+        ("20260102T030405Z", good.replace("20260102", "2026010*"), MALFORMED),
+        ("20260102T030405Z", good.replace("20260102", ""), MALFORMED),
+        ("2026010*T030405Z", good.replace("20260102", "2026010*"), Some("AccessDenied")),
+        ("20260102T03040*Z", good.clone(), Some("AccessDenied")),
+        ("", good.clone(), Some("AccessDenied")),
+    ];
+    for (date, value, expected) in dates {
+        let headers = [("authorization", value.as_str()), ("x-amz-date", date)];
+        assert_eq!(code("GET /b/k", &headers), expected, "{date} {value}");
+    }
+    assert_eq!(code("GET /b/k", &[("authorization", &good)]), Some("AccessDenied"));
     let twice = [("authorization", "AWS a:b"), ("authorization", "AWS a:b")];
     assert_eq!(code("GET /b/k", &twice), Some("InvalidArgument"));
-    let wrong = authorization(&good.replace("us-east", "eu-west"));
+    let wrong = good.replace("us-east", "eu-west");
     let headers = [("authorization", wrong.as_str())];
     let refusal = refuse(&parts("GET /b/k", &headers), &rules()).unwrap();
     assert_eq!(refusal.region.as_deref(), Some("us-east-1"));
