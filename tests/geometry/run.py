@@ -17,6 +17,7 @@ import importlib.util
 import itertools
 import pathlib
 import sys
+import zlib
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "lib"))
@@ -28,7 +29,7 @@ from lost import (  # noqa: E402
     clean,
     lost_in_use,
     put_back,
-    refuses,
+    right_or_refused,
     remove,
     start_reading,
     stop,
@@ -66,6 +67,8 @@ class Shape:
         self.drives, self.shards, self.driver, self.is_long = drives, shards, driver, is_long
         self.data, self.parity, self.sets = EXPECTED[drives]
         self.args = ["--shards", str(shards), "--driver", driver]
+        # Not the same draws for each shape.
+        self.seed = SEED + zlib.crc32(f"{drives} {shards} {driver}".encode())
         self.drive_size = f"{max(64, ROOM_MIB // (self.data * self.sets))}MiB"
         self.name = f"{drives} drives, {shards} shards, {driver}"
 
@@ -73,7 +76,7 @@ class Shape:
         return Server(drives=self.drives, args=self.args)
 
     def load(self, server):
-        return Load(server, BUCKET, seed=SEED)
+        return Load(server, BUCKET, seed=self.seed)
 
     def check_start(self, server):
         """It is the shape it should be."""
@@ -81,8 +84,7 @@ class Shape:
         log = server.log_text()
         shape = f"sets={self.sets} set_size={self.drives // self.sets} ec={self.data}+{self.parity}"
         assert shape in log, f"not {shape}:\n{server.log_tail()}"
-        driver = "driver=Uring" if self.driver == "uring" else "driver=ThreadPool"
-        assert driver in log and f"shards={self.shards} " in log, server.log_tail()
+        assert f"driver={self.driver}" in log and f"shards={self.shards} " in log, server.log_tail()
 
     def victims(self, server, count, last=False):
         """So many drives of each set."""
@@ -152,7 +154,7 @@ def kills(shape):
     kill = suite_of("kill")
     options = argparse.Namespace(
         drives=shape.drives,
-        seed=SEED,
+        seed=shape.seed,
         kills=12 if shape.is_long else 4,
         drive_size=shape.drive_size,
         args=" ".join(shape.args),
@@ -182,18 +184,11 @@ def losses(shape):
 
 
 def one_more(server, load, gone):
-    """Too many drives of every set are gone: 503, and then all is right."""
+    """Too many drives of every set are gone: nothing wrong is said, and then all is right."""
     stop(server)
     remove(server, *gone)
     start_reading(server)
-    client = server.client(timeout_s=40, expect=False)
-    refuses(
-        [
-            lambda: client.get_object(Bucket=BUCKET, Key=load.owned[0][0].name),
-            lambda: client.put_object(Bucket=BUCKET, Key="too-few", Body=b"x" * 4096),
-            lambda: client.list_objects_v2(Bucket=BUCKET),
-        ]
-    )
+    assert right_or_refused(server, load), f"nothing was refused without {len(gone)} drives"
     stop(server)
     put_back(server, *gone)
     server.start()
@@ -204,7 +199,7 @@ def one_more(server, load, gone):
 
 def power(shape):
     args = ["--shards", str(shape.shards), "--drive-size", shape.drive_size]
-    found = suite_of("powerloss").lose(shape.driver, 6, SEED, drives=shape.drives, args=args)
+    found = suite_of("powerloss").lose(shape.driver, 6, shape.seed, drives=shape.drives, args=args)
     assert not found, "\n".join(found[:20])
 
 

@@ -23,20 +23,21 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "lib"))
 
 from basalt import Server, watchdog  # noqa: E402
-from life import DEBUG, PHASES, WORKS, Life, landed  # noqa: E402
+from life import DEBUG, PHASES, Aim, Life, landed  # noqa: E402
 from load import Load  # noqa: E402
 from runner import number  # noqa: E402
 
 # A run with so many kills must have hit all of them.
 ENOUGH_KILLS = 50
-# The longest that work is waited for, and that is left to it before the kill.
-WORK_WAIT_S, WORK_TIME_S = 6, 0.02
+# The longest that is left to work that was aimed at.
+WORK_TIME_S = 0.02
 
 
 class Kills:
     def __init__(self, seed):
         self.random = random.Random(seed)
         self.by_phase = collections.Counter()
+        self.aim = Aim(self.random, self.by_phase)
         self.total = 0
         self.recovery_s = []
 
@@ -73,21 +74,10 @@ class Kills:
                 assert server.stop() == 0
                 assert not server.panics(), server.panics()[:3]
 
-    def target(self):
-        """The work hit least, for every second kill."""
-        if self.random.random() < 0.5:
-            return None
-        return min(WORKS, key=lambda work: (self.by_phase[work], self.random.random()))
-
     def under_load(self, life, load):
-        target = self.target()
         load.start()
-        load.stopping.wait(self.random.uniform(0.1, 1.5))
-        if target:
-            deadline = time.monotonic() + WORK_WAIT_S
-            while target not in life.read() and time.monotonic() < deadline:
-                time.sleep(0.001)
-            time.sleep(self.random.random() * WORK_TIME_S)
+        delay_s = self.random.random() ** 2 * WORK_TIME_S
+        self.aim.shoot(life, load, delay_s, "kill", life.server.process.pid)
         life.server.kill()
         load.stop()
         self.total += 1

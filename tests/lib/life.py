@@ -3,11 +3,17 @@ under way (the server must run with --log-level debug).
 """
 
 import collections
+import pathlib
 import re
+import subprocess
+import sys
 
 WORKS = ["flush", "compaction", "cleaning", "growth"]
 PHASES = ["first format", "recovery", *WORKS]
 DEBUG = ["--log-level", "debug"]
+AIM = pathlib.Path(__file__).with_name("aim.py")
+# So often growth is aimed at before other work, and so long is waited for work to begin.
+GROWTH_FIRST, WORK_WAIT_S = 2, 6
 WORK_LINE = re.compile(r"background work (begins|ends) work=(\w+) drive=(\S+)")
 
 
@@ -37,6 +43,35 @@ class Life:
                 self.under_way[found[2], found[3]] += change
             self.serves = self.serves or " serving addresses=" in line
         return {work for (work, _), count in self.under_way.items() if count > 0}
+
+
+class Aim:
+    """Chooses the moment of a kill or a loss: any, or one in the work that was hit least so far."""
+
+    def __init__(self, random, by_phase):
+        self.random, self.by_phase = random, by_phase
+
+    def shoot(self, life, load, delay_s, *action):
+        """Under load, does it (`kill PID` or `write FILE LINE`) once the work that was hit least
+        begins; False where no work was aimed at, or it did not begin."""
+        load.stopping.wait(self.random.uniform(0.1, 2))
+        target = self._target()
+        if target is None:
+            return False
+        life.read()
+        command = [sys.executable, str(AIM), str(life.server.log_path), str(life.offset), target]
+        command += [str(WORK_WAIT_S), str(delay_s), *map(str, action)]
+        done = subprocess.run(command, timeout=WORK_WAIT_S + 30)
+        assert done.returncode in (0, 1), f"aim.py ended with {done.returncode}"
+        return done.returncode == 0
+
+    def _target(self):
+        """Growth comes first: it ends where the drive has its size."""
+        if self.random.random() < 0.5:
+            return None
+        if self.by_phase["growth"] < GROWTH_FIRST:
+            return "growth"
+        return min(WORKS, key=lambda work: (self.by_phase[work], self.random.random()))
 
 
 def landed(by_phase):

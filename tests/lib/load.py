@@ -136,6 +136,8 @@ class Load:
             return REFUSED, NO_CONNECTION
         except Exception as error:  # noqa: BLE001 - every broken connection leaves it unknown
             self.count(self.answers, type(error).__name__)
+            if not self.expect_busy:
+                self.violate(f"{name}: {error!r}")
             return UNKNOWN, repr(error)
         if isinstance(answer, dict) and not answer["ResponseMetadata"]["HTTPHeaders"]:
             # A reset discards what the client had not read of an answer; botocore goes on without.

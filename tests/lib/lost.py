@@ -80,6 +80,41 @@ def refuses(asks):
             raise AssertionError(f"was answered, with too few drives: {answer}")
 
 
+def right_or_refused(server, load):
+    """With too few drives: every read is right or 503, and soon; a write and a listing are 503.
+    Answers how many reads were refused."""
+    load.answers, load.expect_5xx = {}, True
+    client = server.client(timeout_s=40, expect=False)
+    right, refused, slowest_s = 0, 0, 0
+    for key in [key for keys in load.owned for key in keys[:6]]:
+        since = time.monotonic()
+        outcome, value = load.read_value(client, key.name)
+        slowest_s = max(slowest_s, time.monotonic() - since)
+        if outcome == "done":
+            assert value in key.values(), f"{key.name} reads {value}, is {key.values()}"
+            right += 1
+        else:
+            refused += 1
+    load.expect_5xx = False
+    print(
+        f"  with too few drives: {right} reads right, {refused} refused, each within "
+        f"{slowest_s:.1f} s; answers: {load.answers}",
+        flush=True,
+    )
+    wrong = {a for a in load.answers if not a.startswith("503 ") and a != "404 NoSuchKey"}
+    assert not wrong, f"neither right nor refused by 503: {wrong}"
+    assert slowest_s < 10, f"a refusal took {slowest_s:.1f} s"
+    refuses(
+        [
+            lambda: client.put_object(Bucket=load.bucket, Key="too-few", Body=b"3" * 4096),
+            lambda: client.list_objects_v2(Bucket=load.bucket),
+        ]
+    )
+    assert server.get("/-/health/live")[0] == 200
+    assert server.get("/-/health/ready")[0] == 503
+    return refused
+
+
 def without(server, load, numbers, seconds=0, reads_only=False):
     """A start without these drives, everything right, and the start with them again."""
     stop(server)

@@ -16,14 +16,16 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
 from basalt import watchdog  # noqa: E402
-from life import DEBUG, Life, landed  # noqa: E402
+from life import DEBUG, Aim, Life, landed  # noqa: E402
 from load import Load  # noqa: E402
 from powerloss import Machine  # noqa: E402
 from runner import number  # noqa: E402
 
 LIMITS = pathlib.Path(__file__).resolve().parents[1] / "kill" / "limits.toml"
 # Writes and flushes of the first second of a load, and for each drive of a format and a recovery.
-OPERATIONS, FORMAT_OPERATIONS, RECOVERY_OPERATIONS = 3000, 20, 15
+OPERATIONS, FORMAT_OPERATIONS, RECOVERY_OPERATIONS = 3000, 20, 6
+# The longest that is left to a load, and to work that was aimed at and in how many operations.
+LOAD_TIME_S, WORK_TIME_S, WORK_OPERATIONS = 2.5, 0.1, 60
 
 
 class Bench(Machine):
@@ -34,6 +36,7 @@ class Bench(Machine):
         super().__init__(seed, drives, args, lie)
         self.kept, self.dropped, self.names = 0, 0, 0
         self.total, self.by_phase, self.recovery_s = 0, collections.Counter(), []
+        self.aim = Aim(self.random, self.by_phase)
         self.life = None
 
     def lost(self, phases):
@@ -66,22 +69,34 @@ class Bench(Machine):
 
     def under_load(self, load):
         load.expect_5xx = True
-        at_operation = self.random.random() < 0.5
-        if at_operation:
-            self.mount.command(f"after {self.random.randint(1, OPERATIONS)}")
         load.start()
-        load.stopping.wait(self.random.uniform(0.2, 2.5))
-        if not self.mount.lost():
-            self.mount.command("lose")
-        # Work that fails ends: only what is under way right now can be told.
-        works = self.life.read()
+        if self.random.random() < 0.3:
+            self.mount.command(f"after {self.random.randint(1, OPERATIONS)}")
+            where, works = "at an operation", self._lose_within(LOAD_TIME_S)
+        elif self.aim.shoot(
+            self.life, load, 0, "write", self.mount.control,
+            f"after {self.random.randint(1, WORK_OPERATIONS)}",
+        ):  # fmt: skip
+            where, works = "at an operation of work", self._lose_within(WORK_TIME_S)
+        else:
+            where, works = "at a moment", self._lose_within(0)
         load.stopping.wait(0.2)
         load.stopping.set()
         self.server.kill()
         load.stop()
-        where = "at an operation" if at_operation else "at a moment"
         self.lost([where, *works])
         load.expect_5xx = False
+
+    def _lose_within(self, seconds):
+        """Answers the work that was under way: what fails with the power ends at once."""
+        deadline = time.monotonic() + seconds
+        works = self.life.read()
+        while not self.mount.lost():
+            if time.monotonic() > deadline:
+                self.mount.command("lose")
+                break
+            works = self.life.read()
+        return works
 
     def recover(self):
         begin = time.monotonic()

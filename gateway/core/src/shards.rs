@@ -142,6 +142,7 @@ impl Objects for ShardStore {
         let place = handle.place.clone();
         let mut body = ShardBody::admit(&self.node, &self.budget, place, size_bytes).await?;
         body.start(&handle.found, &range);
+        body.first().await?;
         Ok(body)
     }
 

@@ -1,6 +1,7 @@
 //! The files of a drive, and how its linear address space lies on them.
 
 use crate::op::Piece;
+use crate::sys::submission_waits;
 use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::os::fd::{AsRawFd, RawFd};
@@ -19,6 +20,8 @@ pub(crate) struct DriveFile {
     pub(crate) path: PathBuf,
     /// Its place in the ring's file table, where it has one.
     pub(crate) slot: Option<u32>,
+    /// Handing over I/O may wait for it: the shard's thread must not be who does.
+    pub(crate) waits: bool,
     retired: RetiredSlots,
     /// Writes completed here, failed ones too. Starts at 1: what an earlier process wrote may
     /// not be durable, so the first flush must not be skipped.
@@ -35,7 +38,8 @@ impl DriveFile {
         retired: RetiredSlots,
     ) -> Self {
         let (writes_done, flushed_through) = (Cell::new(1), Cell::new(0));
-        Self { file, path, slot, retired, writes_done, flushed_through }
+        let waits = submission_waits(&file);
+        Self { file, path, slot, waits, retired, writes_done, flushed_through }
     }
 
     pub(crate) fn raw(&self) -> RawFd {

@@ -33,6 +33,10 @@ const ARENA_INDEX: u16 = 0;
 /// bounds it.
 const FILE_TABLE_SIZES: [u32; 3] = [4096, 1024, 256];
 
+/// Threads of the kernel for what has to wait: flushes, above all. By default there are four for
+/// each CPU, and one drive that stalls takes so many.
+const WORKERS_MAX: u32 = 512;
+
 /// Whether io_uring works here, and why not.
 ///
 /// # Errors
@@ -109,6 +113,8 @@ impl Ring {
     /// **Runs on** the thread that will use it: the kernel remembers the issuer.
     pub(crate) fn new(entries: u32) -> io::Result<Self> {
         let ring = build(entries)?;
+        // An older kernel keeps its limit.
+        let _ = ring.submitter().register_iowq_max_workers(&mut [WORKERS_MAX, 0]);
         let mut free_slots = Vec::new();
         for size in FILE_TABLE_SIZES {
             if ring.submitter().register_files_sparse(size).is_ok() {
@@ -335,9 +341,10 @@ impl Drop for Ring {
 
 /// The file of a piece as entries name it.
 fn target_of(piece: &Piece) -> (Fd, squeue::Flags) {
+    let waits = if piece.file.waits { squeue::Flags::ASYNC } else { squeue::Flags::empty() };
     match piece.file.slot.and_then(|slot| i32::try_from(slot).ok()) {
-        Some(slot) => (Fd(slot), squeue::Flags::FIXED_FILE),
-        None => (Fd(piece.file.raw()), squeue::Flags::empty()),
+        Some(slot) => (Fd(slot), squeue::Flags::FIXED_FILE | waits),
+        None => (Fd(piece.file.raw()), waits),
     }
 }
 

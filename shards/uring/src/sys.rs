@@ -4,6 +4,7 @@
 use shards_executor::Unpark;
 use std::fs::File;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 /// Switches direct I/O of this very description on or off; its lock stays.
@@ -38,6 +39,24 @@ pub(crate) fn reserve(file: &File, offset_bytes: u64, len_bytes: u64) -> io::Res
         Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::EINTR) => Ok(()),
         _ => Err(error),
     }
+}
+
+/// File systems that take I/O only by waiting for it, whatever io_uring asks: FUSE, NFS, SMB (its
+/// three numbers), 9p, Ceph. Source: linux/magic.h.
+const WAITING: [u32; 7] =
+    [0x6573_5546, 0x6969, 0x517b, 0xfe53_4d42, 0xff53_4d42, 0x0102_1997, 0x00c3_6400];
+
+/// Whether handing over I/O on this file may wait for that I/O, or for other of the same file.
+pub(crate) fn submission_waits(file: &File) -> bool {
+    let mut found = MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: the descriptor is open, and the kernel writes no more than the structure.
+    if unsafe { libc::fstatfs(file.as_raw_fd(), found.as_mut_ptr()) } != 0 {
+        return false;
+    }
+    // SAFETY: the kernel has filled it.
+    let found = unsafe { found.assume_init() };
+    // The numbers have 32 bits; the field is of another type on each machine.
+    WAITING.contains(&(found.f_type as u32))
 }
 
 /// A counter in the kernel that a ring can read; wakes the ring's thread.

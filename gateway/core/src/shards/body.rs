@@ -22,6 +22,9 @@ use std::sync::Arc;
 /// Stripes read ahead of the client, at most.
 const READ_AHEAD: usize = 2;
 
+/// Tries of one read: after a change of view another member of the set reads.
+const READ_TRIES: usize = 4;
+
 /// What is read at once when the budget is short.
 const PIECE_BYTES: usize = 64 * 1024;
 
@@ -55,7 +58,7 @@ pub struct ShardBody {
     ready: VecDeque<Bytes>,
     /// Pieces of stripes still to be read: run, offset, length.
     plan: VecDeque<(Rc<Source>, u64, usize)>,
-    reading: VecDeque<(Reading, Option<Arc<Claim>>)>,
+    reading: VecDeque<(Reading, NextRead)>,
 }
 
 impl ShardBody {
@@ -123,15 +126,31 @@ impl ShardBody {
 
     fn read_ahead(&mut self) {
         while self.reading.len() < READ_AHEAD {
-            let Some((source, offset, len, claim)) = self.next_read() else { return };
-            let Some(reader) = self.node.reader_of(self.place.0, &self.place.1) else {
-                let failed: Reading = Box::pin(std::future::ready(Err(SetError::Unavailable)));
-                self.reading.push_back((failed, None));
-                return;
-            };
-            let source = Source::clone(&source);
-            let reading: Reading = Box::pin(self.node.read_stripe(reader, source, offset, len));
-            self.reading.push_back((reading, claim));
+            let Some(read) = self.next_read() else { return };
+            let reading = self.begin(&read);
+            self.reading.push_back((reading, read));
+        }
+    }
+
+    /// Asks whoever reads for the key's set now.
+    fn begin(&self, (source, offset, len, _): &NextRead) -> Reading {
+        match self.node.reader_of(self.place.0, &self.place.1) {
+            Some(reader) => {
+                Box::pin(self.node.read_stripe(reader, Source::clone(source), *offset, *len))
+            }
+            None => Box::pin(std::future::ready(Err(SetError::Unavailable))),
+        }
+    }
+
+    /// Waits for the first piece: what cannot be read is refused before its answer begins.
+    pub(super) async fn first(&mut self) -> Result<(), StoreError> {
+        match self.next().await {
+            Some(Ok(bytes)) => {
+                self.ready.push_front(bytes);
+                Ok(())
+            }
+            Some(Err(error)) => Err(error),
+            None => Ok(()),
         }
     }
 }
@@ -143,11 +162,18 @@ impl Body for ShardBody {
                 return Some(Ok(bytes));
             }
             self.read_ahead();
-            let (reading, claim) = self.reading.pop_front()?;
-            match reading.await {
+            let (reading, read) = self.reading.pop_front()?;
+            let mut outcome = reading.await;
+            for _ in 1..READ_TRIES {
+                if !matches!(outcome, Err(SetError::NotOwner | SetError::Unavailable)) {
+                    break;
+                }
+                outcome = self.begin(&read).await;
+            }
+            match outcome {
                 Ok(pieces) => {
                     for bytes in pieces {
-                        let piece = self.counted(bytes, claim.clone());
+                        let piece = self.counted(bytes, read.3.clone());
                         self.ready.push_back(piece);
                     }
                 }
