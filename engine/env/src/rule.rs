@@ -60,6 +60,8 @@ rules! {
     DecideAny = 2 "one readable copy is enough to roll forward",
     /// Drives of the view are away: what they hold is aborted meanwhile.
     UndecidedWaits = 2 "an undecidable record is not aborted",
+    /// An empty drive in the place of one that had an acknowledged write "proves" it never was.
+    JoinedLater = 2 "a drive that joined the view since proves nothing by lacking a write",
     /// A key with an undecided write answers with the version before it.
     UndecidedRefused = 2 "an undecided key answers 503",
     /// The drives that lack a decided write never get it.

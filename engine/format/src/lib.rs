@@ -28,7 +28,7 @@ pub use fragment::{Extent, FOOTER_BLOCK_BYTES, FragmentFooter, FragmentRecord, f
 pub use keys::{IndexKey, Keyspace, escape_key, unescape_key};
 pub use object::{Etag, ObjectRecord, Order, Storage};
 pub use part::{PartEntry, PartRecord, PartTable};
-pub use record::{Drop as DropRecord, Mark, Move, PeerKnown, Record, Relocate, View};
+pub use record::{Drop as DropRecord, Mark, Move, PeerKnown, Record, Relocate, View, ViewMember};
 pub use superblock::{DriveState, LogPosition, SUPERBLOCK_BYTES, Superblock};
 pub use tagged::TAG_COMPLETED_UPLOAD;
 pub use upload::UploadRecord;

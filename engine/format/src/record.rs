@@ -14,8 +14,18 @@ pub struct View {
     pub epoch: Epoch,
     /// The positions in sync.
     pub in_sync: PositionSet,
-    /// The drive at each position; zero where none was ever seen.
-    pub members: Vec<DriveId>,
+    /// Who is at each position.
+    pub members: Vec<ViewMember>,
+}
+
+/// The drive at a position, as a view knows it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ViewMember {
+    /// The drive; zero where none was ever seen.
+    pub drive: DriveId,
+    /// The view that admitted it: it may lack what was written under earlier ones and was not
+    /// decided by then.
+    pub joined: Epoch,
 }
 
 /// Everything of an owner up to a sequence is settled.
@@ -261,7 +271,7 @@ impl View {
     pub(crate) fn encode(&self, out: &mut Writer) {
         out.u32(self.epoch.0).positions(self.in_sync).count(self.members.len());
         for member in &self.members {
-            out.raw(&member.0);
+            out.raw(&member.drive.0).u32(member.joined.0);
         }
     }
 
@@ -269,7 +279,10 @@ impl View {
         let epoch = Epoch(reader.u32()?);
         let in_sync = reader.positions()?;
         let count = reader.count(128)?;
-        let members = (0..count).map(|_| reader.drive_id()).collect::<Result<_, _>>()?;
+        let mut members = Vec::with_capacity(count);
+        for _ in 0..count {
+            members.push(ViewMember { drive: reader.drive_id()?, joined: Epoch(reader.u32()?) });
+        }
         Ok(Self { epoch, in_sync, members })
     }
 }

@@ -3,7 +3,9 @@
 //! Invariants: a write some in-sync drive holds a mark for is settled; of the others, one that can
 //! be read (D verified fragments, or one payload, or nothing to read) is made whole on every
 //! in-sync position it belongs to; one that cannot, and that some answering in-sync position never
-//! had, was never acknowledged and is aborted; otherwise nobody may guess, and its key answers 503.
+//! had, was never acknowledged and is aborted; otherwise nobody may guess, and its key answers 503:
+//! until more drives are back, or, where those that had the rest were replaced, until it is written
+//! again.
 
 use crate::error::SetError;
 use crate::message::{DriveReply, DriveRequest, Peers, Prepare};
@@ -22,11 +24,11 @@ pub(crate) struct Decisions<'a, P: Peers> {
     view: &'a View,
     /// In sync and answering.
     active: PositionSet,
-    /// Of these, those that join the view now: caught up with what is settled, void of the rest.
-    joining: PositionSet,
     pub undecided: Vec<Vec<u8>>,
     pub rolled_forward: u64,
     pub aborted: u64,
+    /// Writes that may have been acknowledged, and that nobody can read any more.
+    pub lost: u64,
     /// What the active drives had made durable once they had the marks of what was decided.
     pub durable: BTreeMap<Position, PeerKnown>,
 }
@@ -60,16 +62,15 @@ impl<'a, P: Peers> Decisions<'a, P> {
         coordinator: &'a Coordinator<P>,
         view: &'a View,
         active: PositionSet,
-        joining: PositionSet,
     ) -> Self {
         Self {
             coordinator,
             view,
             active,
-            joining,
             undecided: Vec::new(),
             rolled_forward: 0,
             aborted: 0,
+            lost: 0,
             durable: BTreeMap::new(),
         }
     }
@@ -156,13 +157,13 @@ impl<'a, P: Peers> Decisions<'a, P> {
 
     async fn decide(&mut self, sequence: Sequence, write: &Unsettled) -> Result<(), SetError> {
         let Some(commit) = write.any() else { return Ok(()) };
-        // A drive that joined the view since, or joins it now, was caught up with what was settled
-        // then: what is decided now it needs too, but that it lacks it proves nothing.
+        // A drive that joined the view since was caught up with what was settled then: what is
+        // decided now it needs too, but that it lacks it proves nothing.
         let mut belongs = commit.order.first(self.coordinator.config.quorums.metadata);
         if let CommitData::Fragments(_, geometry, _) = commit.data {
             belongs = belongs.or(commit.order.first(geometry.width()));
         }
-        let asked = commit.positions.and(self.active).minus(self.joining);
+        let asked = self.coordinator.asked(commit, self.view, self.active);
         let involved = asked.or(belongs.and(self.active));
         let have: PositionSet = write.copies.keys().copied().collect();
         let lacking = involved.minus(have);
@@ -188,8 +189,37 @@ impl<'a, P: Peers> Decisions<'a, P> {
         if may_abort || self.breaks(Rule::UndecidedWaits) {
             return self.abort(sequence).await;
         }
-        self.hold_back(write);
+        if !judged.unknown.is_empty() {
+            self.hold_back(write);
+            return Ok(());
+        }
+        self.settle_lost(commit, write, lacking).await
+    }
+
+    /// Every drive it was sent to and that is still one of the set has the write, and it cannot be
+    /// read: others had the rest, and have been replaced. It may have been acknowledged, so nobody
+    /// may answer what was before it; its key answers 503 until it is written again.
+    async fn settle_lost(
+        &mut self,
+        commit: &Commit,
+        write: &Unsettled,
+        lacking: PositionSet,
+    ) -> Result<(), SetError> {
+        if !self.is_known(commit, write) {
+            // Nobody is left who knows its key, or anything older of that key.
+            return self.abort(commit.sequence).await;
+        }
+        for position in lacking.iter() {
+            self.prepare(commit, write, position, None).await?;
+        }
+        self.lost += 1;
         Ok(())
+    }
+
+    /// Whether somebody has the write with what it changes: the others only know of its bytes.
+    fn is_known(&self, commit: &Commit, write: &Unsettled) -> bool {
+        let metadata = commit.order.first(self.coordinator.config.quorums.metadata);
+        write.copies.keys().any(|position| metadata.contains(*position))
     }
 
     /// The key of a write answers 503 until more drives are back.
@@ -216,9 +246,7 @@ impl<'a, P: Peers> Decisions<'a, P> {
         match commit.data {
             CommitData::None => {
                 // A copy without metadata knows what is released and not what is written.
-                let metadata = commit.order.first(self.coordinator.config.quorums.metadata);
-                let known = write.copies.keys().any(|position| metadata.contains(*position));
-                Ok(Judged { whole: known, ..Judged::default() })
+                Ok(Judged { whole: self.is_known(commit, write), ..Judged::default() })
             }
             CommitData::Payload => {
                 let whole = write.copies.values().any(|copy| !copy.payload.is_empty());
@@ -244,9 +272,8 @@ impl<'a, P: Peers> Decisions<'a, P> {
                     }
                 }
                 let bad = judged.damaged.or(judged.unknown).len();
-                let metadata = commit.order.first(self.coordinator.config.quorums.metadata);
-                let known = write.copies.keys().any(|position| metadata.contains(*position));
-                judged.whole = known && holders.len() - bad >= usize::from(geometry.data);
+                judged.whole = self.is_known(commit, write)
+                    && holders.len() - bad >= usize::from(geometry.data);
                 Ok(judged)
             }
         }
@@ -272,6 +299,17 @@ impl<'a, P: Peers> Decisions<'a, P> {
                 adopt = Some(data);
             }
         }
+        self.prepare(commit, write, position, adopt).await
+    }
+
+    /// Sends a position its variant of a write.
+    async fn prepare(
+        &self,
+        commit: &Commit,
+        write: &Unsettled,
+        position: Position,
+        adopt: Option<DataId>,
+    ) -> Result<(), SetError> {
         let metadata = commit.order.first(self.coordinator.config.quorums.metadata);
         let mut copy = commit.clone();
         copy.adopts.clear();

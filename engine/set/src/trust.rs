@@ -8,7 +8,7 @@ use crate::message::{DriveRequest, Hello, Peers};
 use crate::view::{Coordinator, Hellos};
 use engine_env::Rule;
 use engine_format::{Commit, CommitData, View};
-use engine_types::{DriveId, Epoch, PositionSet};
+use engine_types::{DriveId, Epoch, Position, PositionSet};
 use futures_util::future::join_all;
 
 impl<P: Peers> Coordinator<P> {
@@ -23,7 +23,7 @@ impl<P: Peers> Coordinator<P> {
         let is_same = |hello: &Hello| {
             let member = old.members.get(usize::from(hello.identity.position.0));
             member.is_none_or(|member| {
-                *member == hello.identity.drive || *member == DriveId::default()
+                member.drive == hello.identity.drive || member.drive == DriveId::default()
             })
         };
         hellos
@@ -81,7 +81,18 @@ impl<P: Peers> Coordinator<P> {
         away.is_empty()
             || unsettled
                 .filter(|commit| !commit.positions.and(away).is_empty())
-                .all(|commit| self.is_enough(commit, commit.positions.and(sound)))
+                .all(|commit| self.is_enough(commit, self.asked(commit, old, sound)))
+    }
+
+    /// Of these positions, those that a write was sent to and that have not joined the view since:
+    /// one of them that lacks it has never had it.
+    pub(crate) fn asked(&self, commit: &Commit, view: &View, among: PositionSet) -> PositionSet {
+        let was_there = |position: &Position| {
+            let member = view.members.get(usize::from(position.0));
+            member.is_none_or(|member| member.joined <= commit.sequence.epoch)
+                || self.peers.breaks(Rule::JoinedLater)
+        };
+        commit.positions.and(among).iter().filter(was_there).collect()
     }
 
     /// Whether these positions can tell what a write holds, if each has what it must.

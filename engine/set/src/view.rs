@@ -13,8 +13,8 @@ use crate::error::SetError;
 use crate::message::{DriveReply, DriveRequest, Hello, Installed, Peers};
 use engine_env::Rule;
 use engine_env::sync::Gate;
-use engine_format::{PeerKnown, View};
-use engine_types::{DriveId, Epoch, Position, PositionSet};
+use engine_format::{PeerKnown, View, ViewMember};
+use engine_types::{Epoch, Position, PositionSet};
 use futures_util::future::join_all;
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -44,10 +44,12 @@ pub struct Change {
     pub installed: Installed,
     /// Positions that answered but are not in sync: they must catch up.
     pub behind: PositionSet,
-    /// Writes rolled forward and aborted.
+    /// Writes rolled forward.
     pub rolled_forward: u64,
     /// Writes aborted.
     pub aborted: u64,
+    /// Writes that may have been acknowledged and that replaced drives took with them.
+    pub lost: u64,
 }
 
 /// The drives that answered a fence.
@@ -155,13 +157,15 @@ impl<P: Peers> Coordinator<P> {
         // Otherwise drives that do not answer stay in the view: reads only.
         let in_sync = if may_shrink { reachable } else { old.in_sync.or(reachable) };
         let epoch = self.promise(&hellos).await?;
-        let view = View { epoch, in_sync, members: self.members(&hellos, &old, reachable) };
+        let members = self.members(&hellos, &old, (sound, admit), epoch);
+        let view = View { epoch, in_sync, members };
         if in_sync == self.config.all() || !self.peers.breaks(Rule::ViewBeforeSkip) {
             self.write_view(&hellos, &view).await?;
         }
-        let mut decisions = Decisions::new(self, &view, reachable, admit);
+        let mut decisions = Decisions::new(self, &view, reachable);
         decisions.run(&hellos).await?;
         let (rolled_forward, aborted) = (decisions.rolled_forward, decisions.aborted);
+        let lost = decisions.lost;
         let (undecided, decided) = (decisions.undecided, decisions.durable);
         let installed = Installed {
             number: self.next_number(),
@@ -176,7 +180,7 @@ impl<P: Peers> Coordinator<P> {
         self.note_peers(&hellos, &decided, reachable).await;
         self.put_in_force(&installed, answering).await;
         let behind = answering.minus(reachable);
-        Ok(Change { installed, behind, rolled_forward, aborted })
+        Ok(Change { installed, behind, rolled_forward, aborted, lost })
     }
 
     fn floor_holds(&self, in_sync: PositionSet) -> bool {
@@ -200,7 +204,7 @@ impl<P: Peers> Coordinator<P> {
         if active.is_empty() {
             return Err(SetError::Unavailable);
         }
-        let mut decisions = Decisions::new(self, &view, active, PositionSet::EMPTY);
+        let mut decisions = Decisions::new(self, &view, active);
         decisions.run(hellos).await?;
         let undecided = decisions.undecided;
         let installed = Installed {
@@ -246,18 +250,24 @@ impl<P: Peers> Coordinator<P> {
         }
     }
 
-    fn members(&self, hellos: &Hellos, old: &View, active: PositionSet) -> Vec<DriveId> {
-        self.config
-            .all()
-            .iter()
-            .map(|position| {
-                let before = old.members.get(usize::from(position.0)).copied();
-                match hellos.get(&position) {
-                    Some(hello) if active.contains(position) => hello.identity.drive,
-                    _ => before.unwrap_or_default(),
-                }
-            })
-            .collect()
+    /// Who is at each position under the view of `epoch`: `admit` joins with it.
+    fn members(
+        &self,
+        hellos: &Hellos,
+        old: &View,
+        (sound, admit): (PositionSet, PositionSet),
+        epoch: Epoch,
+    ) -> Vec<ViewMember> {
+        let member = |position: Position| {
+            let before = old.members.get(usize::from(position.0)).copied().unwrap_or_default();
+            match hellos.get(&position).map(|hello| hello.identity.drive) {
+                Some(drive) if admit.contains(position) => ViewMember { drive, joined: epoch },
+                // Of a set never used nobody was seen.
+                Some(drive) if sound.contains(position) => ViewMember { drive, ..before },
+                _ => before,
+            }
+        };
+        self.config.all().iter().map(member).collect()
     }
 
     async fn promise(&self, hellos: &Hellos) -> Result<Epoch, SetError> {

@@ -177,7 +177,7 @@ pub(crate) fn record_bytes(record: &Record) -> usize {
         Record::Marks(list) => 32 + list.len() * 16,
         Record::Aborts(list) => 32 + list.len() * 16,
         Record::Peers(list) => 32 + list.len() * 29,
-        Record::View(view) => 64 + view.members.len() * 16,
+        Record::View(view) => 64 + view.members.len() * 20,
         Record::Drop(dropped) => {
             128 + dropped.fragment.as_ref().map_or(0, |f| 96 + f.extents.len() * 12)
         }

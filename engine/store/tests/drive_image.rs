@@ -8,7 +8,7 @@ use bytes::Bytes;
 use engine_env::{DmaBuf, Drive};
 use engine_format::{
     Commit, CommitData, FormatError, IndexKey, Keyspace, Mark, Mutation, Order, PeerKnown,
-    SUPERBLOCK_BYTES, Superblock, View, crc64,
+    SUPERBLOCK_BYTES, Superblock, View, ViewMember, crc64,
 };
 use engine_store::{DriveError, FormatOptions, FragmentPlan, Recovery, Store, StoreConfig};
 use engine_types::{
@@ -106,7 +106,7 @@ async fn settle(store: &Store<SimEnv>, commit: Commit) -> Result<(), DriveError>
 /// Something of everything: before the checkpoint, behind it, and prepared only.
 async fn fill(store: &Store<SimEnv>) -> Result<(), DriveError> {
     assert!(store.promise(Epoch(1)).await?, "the first promise");
-    let members = vec![DriveId([7; 16])];
+    let members = vec![ViewMember { drive: DriveId([7; 16]), joined: Epoch(1) }];
     let view = View { epoch: Epoch(1), in_sync: PositionSet::first(1), members };
     assert!(store.write_view(view).await?, "the first view");
     settle(store, commit(1, "a", Some("old"), &[b'o'; 3000])).await?;

@@ -167,6 +167,17 @@ impl Supervisor {
                 ],
             );
         }
+        if change.lost > 0 {
+            self.log(
+                LogLevel::Error,
+                "replaced drives took writes with them that may have been acknowledged",
+                &[
+                    ("set", self.set.to_string()),
+                    ("writes", change.lost.to_string()),
+                    ("do", "write objects again that answer 503; status counts them".to_owned()),
+                ],
+            );
+        }
         self.update_states(change.behind);
     }
 

@@ -10,7 +10,7 @@ use engine_format::{
     BatchHeader, Checkpoint, Commit, CommitData, DriveState, DropRecord, Extent, FragmentRecord,
     IndexKey, Keyspace, LogLink, LogPosition, LogSegment, Mark, Move, Mutation, Order,
     PayloadLocation, PeerKnown, Reader, Record, Relocate, RunEntry, SUPERBLOCK_BYTES,
-    SegmentHeader, SegmentUse, Successor, Superblock, View, Writer, crc64, crc64_parts,
+    SegmentHeader, SegmentUse, Successor, Superblock, View, ViewMember, Writer, crc64, crc64_parts,
 };
 use engine_index::RunSummary;
 use engine_types::{
@@ -315,7 +315,8 @@ fn checkpoint_samples() -> Vec<Vec<u8>> {
 }
 
 fn view_value() -> View {
-    let members = vec![DriveId([1; 16]), DriveId([2; 16]), DriveId::default()];
+    let member = |id, joined| ViewMember { drive: DriveId([id; 16]), joined: Epoch(joined) };
+    let members = vec![member(1, 1), member(2, 3), ViewMember::default()];
     View { epoch: Epoch(3), in_sync: PositionSet::first(3), members }
 }
 

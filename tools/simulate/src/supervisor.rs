@@ -256,6 +256,7 @@ impl Process {
             totals.view_changes += 1;
             totals.rolled_forward += change.rolled_forward;
             totals.aborted += change.aborted;
+            totals.lost += change.lost;
         });
         let in_sync = change.installed.view.in_sync.and(change.installed.active);
         for position in self.positions() {

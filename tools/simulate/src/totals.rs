@@ -20,6 +20,8 @@ pub struct Totals {
     pub rolled_forward: u64,
     /// Writes aborted by one.
     pub aborted: u64,
+    /// Writes settled by one though nobody can read them.
+    pub lost: u64,
     /// Drives that caught up.
     pub catch_ups: u64,
     /// Catch-ups that were cut short.
@@ -97,6 +99,7 @@ impl Totals {
             ("view changes", &mut self.view_changes),
             ("rolled forward", &mut self.rolled_forward),
             ("aborted", &mut self.aborted),
+            ("settled without their bytes", &mut self.lost),
             ("catch-ups", &mut self.catch_ups),
             ("catch-ups cut short", &mut self.catch_ups_failed),
             ("fragments rebuilt", &mut self.rebuilt),

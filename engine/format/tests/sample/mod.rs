@@ -9,7 +9,7 @@ use engine_format::{
     BatchHeader, Checkpoint, Commit, CommitData, DriveState, DropRecord, Entry, Extent,
     FragmentFooter, FragmentRecord, IndexKey, Keyspace, LogLink, LogPosition, LogSegment, Mark,
     Move, Mutation, Order, PayloadLocation, PeerKnown, Record, Relocate, RunEntry, SegmentHeader,
-    SegmentUse, Successor, Superblock, View, payload_sum,
+    SegmentUse, Successor, Superblock, View, ViewMember, payload_sum,
 };
 use engine_types::{
     BucketId, DataId, DeploymentId, DriveId, Epoch, FragmentIndex, Geometry, PartNumber, PoolId,
@@ -234,7 +234,11 @@ pub fn view() -> View {
     View {
         epoch: Epoch(7),
         in_sync: positions(&[0, 2, 127]),
-        members: vec![DriveId(id(0x10)), DriveId::default(), DriveId(id(0x20))],
+        members: vec![
+            ViewMember { drive: DriveId(id(0x10)), joined: Epoch(1) },
+            ViewMember::default(),
+            ViewMember { drive: DriveId(id(0x20)), joined: Epoch(0x0304) },
+        ],
     }
 }
 
