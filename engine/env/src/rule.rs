@@ -94,6 +94,8 @@ rules! {
     CatchUpInFlight = 6 "catch-up covers writes under way",
     /// A returning drive keeps a write that the others aborted; a later mark settles it.
     CatchUpPending = 6 "catch-up voids what the returning drive had pending",
+    /// All drives that lead a key are away: a drive that comes back takes it for deleted.
+    CatchUpFromAll = 6 "drives in sync that do not lead every key bring nobody back",
     /// A returning drive brings a deleted object back.
     AbsenceWins = 7 "absence on the drives in sync wins",
     /// A merge drops a tombstone above the entry that it hides.

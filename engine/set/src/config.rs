@@ -52,6 +52,13 @@ impl SetConfig {
         in_sync.len() >= self.quorums.data_floor && metadata_left >= self.quorums.metadata_write
     }
 
+    /// Whether these positions together lead every key: of each one's M positions one is here.
+    /// Others cannot tell a key that never was from one whose holders are away.
+    #[must_use]
+    pub fn leads_every_key(&self, active: PositionSet) -> bool {
+        usize::from(self.set_size) - active.len() < self.quorums.metadata
+    }
+
     /// Rendezvous order of a key.
     #[must_use]
     pub fn order(&self, bucket: engine_types::BucketId, key: &[u8]) -> engine_format::Order {

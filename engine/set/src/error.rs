@@ -31,6 +31,10 @@ pub enum SetError {
     /// Too few drives, or a change of view is under way.
     #[error("too few drives are reachable")]
     Unavailable,
+    /// So many drives came back without writes they had said were durable that nobody can tell what
+    /// the set holds (rule 8).
+    #[error("too many drives came back without writes they had said were durable")]
+    RolledBack,
     /// Too few drives are in sync for writes; what is decided can be read.
     #[error("too few drives are in sync for writes; reads go on")]
     ReadsOnly,
@@ -50,7 +54,7 @@ impl SetError {
             Self::NoSuchKey | Self::NoSuchBucket | Self::NoSuchUpload => ErrorClass::NotFound,
             Self::InvalidPart | Self::WrongLength => ErrorClass::Invalid,
             Self::ConditionFailed | Self::NotOwner => ErrorClass::Conflict,
-            Self::Unavailable | Self::ReadsOnly => ErrorClass::Unavailable,
+            Self::Unavailable | Self::RolledBack | Self::ReadsOnly => ErrorClass::Unavailable,
             Self::Full => ErrorClass::NoSpace,
             Self::Busy => ErrorClass::Busy,
         }

@@ -44,6 +44,8 @@ pub struct Change {
     pub installed: Installed,
     /// Positions that answered but are not in sync: they must catch up.
     pub behind: PositionSet,
+    /// Of these, those that came back without writes they had said were durable (rule 8).
+    pub rolled_back: PositionSet,
     /// Writes rolled forward.
     pub rolled_forward: u64,
     /// Writes aborted.
@@ -132,7 +134,6 @@ impl<P: Peers> Coordinator<P> {
         let hellos = self.fence().await;
         // Whom this admits was just made equal: that it has fewer batches now tells nothing.
         let rolled_back = self.rolled_back(&hellos).minus(admit);
-        self.distrust(rolled_back).await;
         let quorums = &self.config.quorums;
         // A drive put in another's place, or rolled back, knows nothing of the views before.
         let is_knowing = |(position, hello): &(&Position, &Hello)| {
@@ -140,13 +141,17 @@ impl<P: Peers> Coordinator<P> {
         };
         let few_do = self.peers.breaks(Rule::ViewQuorum);
         if hellos.iter().filter(is_knowing).count() < quorums.view_read && !few_do {
-            return Err(SetError::Unavailable);
+            let few_answer = rolled_back.is_empty();
+            return Err(if few_answer { SetError::Unavailable } else { SetError::RolledBack });
         }
+        // Only where the others suffice: otherwise they would be out for good, all together.
+        self.distrust(rolled_back).await;
         let old = self.newest_view(&hellos)?;
         let answering: PositionSet = hellos.keys().copied().collect();
         let sound = self.sound(&hellos, &old, rolled_back);
         if hellos.len() < quorums.view_majority && !few_do {
-            return self.read_only(&hellos, old, sound, standstill).await;
+            let change = self.read_only(&hellos, old, sound, standstill).await?;
+            return Ok(Change { rolled_back, ..change });
         }
         // Who admits a drive has seen it rebuilt; one that is not was put in its place since.
         let is_rebuilt = |(_, hello): &(&Position, &Hello)| !hello.identity.rebuilding;
@@ -180,7 +185,7 @@ impl<P: Peers> Coordinator<P> {
         self.note_peers(&hellos, &decided, reachable).await;
         self.put_in_force(&installed, answering).await;
         let behind = answering.minus(reachable);
-        Ok(Change { installed, behind, rolled_forward, aborted, lost })
+        Ok(Change { installed, behind, rolled_back, rolled_forward, aborted, lost })
     }
 
     fn floor_holds(&self, in_sync: PositionSet) -> bool {

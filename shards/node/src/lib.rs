@@ -5,6 +5,7 @@
 //! order they were sent; a client's operation once handed to a shard runs to its end there, also
 //! if the client is gone (a commit is never cut in two).
 
+mod backoff;
 mod config;
 mod control;
 mod drives;

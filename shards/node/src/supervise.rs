@@ -4,6 +4,7 @@
 //! slow holds it up: drives catch up, and are opened again, one after the other in tasks beside it;
 //! each change of a drive's state is one line of the log that says what to do.
 
+use crate::backoff::Backoff;
 use crate::config::LogLevel;
 use crate::drives::{begin_anew, open_drive, shard_of};
 use crate::peers::NodePeers;
@@ -13,11 +14,11 @@ use crate::shared::{Shared, locked};
 use crate::start::advice_for_missing;
 use crate::status::{DriveReport, DriveState};
 use engine_env::Env;
-use engine_set::{CatchUp, Change, Coordinator, Installed};
+use engine_set::{CatchUp, Change, Coordinator, Installed, SetError};
 use engine_store::DriveError;
 use engine_types::{Position, PositionSet, SetId};
 use shards_uring::RealDrive;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -40,6 +41,7 @@ pub(crate) async fn begin(local: Rc<ShardLocal>, set: SetId) {
         last: Cell::default(),
         catching_up: Cell::new(false),
         reopening: Cell::new(false),
+        backoff: RefCell::default(),
     });
     supervisor.change().await;
     local.env.spawn(supervisor.run());
@@ -60,6 +62,7 @@ struct Supervisor {
     last: Cell<Position>,
     catching_up: Cell<bool>,
     reopening: Cell<bool>,
+    backoff: RefCell<Backoff>,
 }
 
 fn advice_for_view(installed: &Installed) -> &'static str {
@@ -127,13 +130,20 @@ impl Supervisor {
             Err(error) => {
                 self.behind.set(PositionSet::EMPTY);
                 if self.shared().has_stopped(self.set) != Some(true) {
+                    let wanted = match error {
+                        SetError::RolledBack => {
+                            "bring back drives that are missing; what these lost was acknowledged: \
+                             their caches may lie about flushes"
+                        }
+                        _ => "bring back its missing drives; see basalt status",
+                    };
                     self.log(
                         LogLevel::Error,
                         "a set does not serve: too few drives answer",
                         &[
                             ("set", self.set.to_string()),
                             ("error", error.to_string()),
-                            ("do", "bring back its missing drives; see basalt status".to_owned()),
+                            ("do", wanted.to_owned()),
                         ],
                     );
                     let mut stopped = (*before).clone();
@@ -167,6 +177,20 @@ impl Supervisor {
                 ],
             );
         }
+        for position in change.rolled_back.iter() {
+            self.log(
+                LogLevel::Error,
+                "a drive came back without writes it had said were durable; it is rebuilt",
+                &[
+                    ("set", self.set.to_string()),
+                    ("position", position.to_string()),
+                    (
+                        "do",
+                        "replace it if power was not lost beside it: its cache may lie".to_owned(),
+                    ),
+                ],
+            );
+        }
         if change.lost > 0 {
             self.log(
                 LogLevel::Error,
@@ -183,7 +207,8 @@ impl Supervisor {
 
     /// Writes each drive's state into the report.
     fn update_states(&self, behind: PositionSet) {
-        let active = self.shared().view(self.set).active;
+        let view = self.shared().view(self.set);
+        let (active, can_catch_up) = (view.active, self.coordinator.can_catch_up(&view));
         for index in 0..self.local.config.drives.len() {
             let mut changed = None;
             self.shared().report(index, |report| {
@@ -205,7 +230,13 @@ impl Supervisor {
                 report.state = state;
                 report.advice = match state {
                     DriveState::InSync => String::new(),
-                    DriveState::CatchingUp => "being brought up to date; wait".to_owned(),
+                    DriveState::CatchingUp if can_catch_up => {
+                        "being brought up to date; wait".to_owned()
+                    }
+                    DriveState::CatchingUp => {
+                        "too few drives are in sync to bring it up to date: bring others back"
+                            .to_owned()
+                    }
                     DriveState::Missing => report.advice.clone(),
                     DriveState::Failed => advice_for_missing("the drive failed while in use"),
                 };
@@ -221,7 +252,9 @@ impl Supervisor {
     fn start_catch_up(self: &Rc<Self>) {
         let installed = self.shared().view(self.set);
         let next = next_of(self.behind.get(), self.last.get());
-        let Some(position) = next.filter(|_| installed.serving) else { return };
+        let Some(position) = next.filter(|_| self.coordinator.can_catch_up(&installed)) else {
+            return;
+        };
         if self.catching_up.replace(true) {
             return;
         }
@@ -292,7 +325,8 @@ impl Supervisor {
                 // What a view still counts on leaves it first, and comes back through catch-up.
                 let counted = view.serving && view.active.contains(report.position);
                 let out = matches!(report.state, DriveState::Missing | DriveState::Failed);
-                if report.set == self.set && out && !counted {
+                let due = self.backoff.borrow().is_due(index, self.local.env.now_us());
+                if report.set == self.set && out && !counted && due {
                     wanted.push(index);
                 }
             });
@@ -310,6 +344,7 @@ impl Supervisor {
                 .await;
             match opened {
                 Ok(Ok((set, uuid))) => {
+                    self.backoff.borrow_mut().opened(index, self.local.env.now_us());
                     self.shared().report(index, |report| report.uuid = uuid);
                     self.shared().trouble(set);
                 }

@@ -293,7 +293,10 @@ fn ci(steps: u64) -> Result<(), Failure> {
     let shape = Shape { data: 2, parity: 1 };
     all_drives("drive", &DriveArguments::usual(seeds), steps)?;
     all_shapes(&usual, steps)?;
-    one_shape(&SetArguments { beyond_parity: true, ..usual }, shape, steps)?;
+    for (data, parity) in [(2, 1), (2, 2), (4, 1), (4, 2)] {
+        let beyond = SetArguments { beyond_parity: true, ..usual };
+        one_shape(&beyond, Shape { data, parity }, steps / 2)?;
+    }
     let some =
         RotArguments { seeds: u64::MAX, first: 1, flips: CI_FLIPS, geometry: None, twice: false };
     rot(&some, steps / 4)?;

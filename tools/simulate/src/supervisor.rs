@@ -277,6 +277,9 @@ impl Process {
         let installed = self.status.installed.borrow().clone();
         let position = behind.iter().nth(turn % behind.len().max(1));
         let (Some(installed), Some(position)) = (installed, position) else { return };
+        if !coordinator.can_catch_up(&installed) {
+            return;
+        }
         self.status.catching_up.set(true);
         let (process, coordinator) = (Rc::clone(self), Rc::clone(coordinator));
         self.env.spawn(async move {

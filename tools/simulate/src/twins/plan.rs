@@ -136,6 +136,7 @@ pub fn cases(rule: Rule) -> Vec<Case> {
             vec![set(2, 1), slow(2, 1), slow(4, 2)]
         }
         Rule::JoinedLater => vec![beyond(2, 1), beyond(2, 2), set(2, 1)],
+        Rule::CatchUpFromAll => vec![beyond(4, 1), beyond(4, 2), beyond(6, 1)],
         Rule::DecideAny => vec![beyond(2, 1), set(2, 2), slow(2, 2)],
         // A view that the floor keeps while drives of it are away.
         Rule::UndecidedWaits => vec![beyond(4, 1), beyond(2, 2), set(2, 2)],
