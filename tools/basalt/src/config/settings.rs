@@ -261,7 +261,7 @@ pub static SETTINGS: &[Setting] = &[
         name: "memory",
         flag: "--memory",
         default: "auto",
-        kind: Kind::Size(64 * MIB, 64 * TIB, 1),
+        kind: Kind::Size(256 * MIB, 64 * TIB, 1),
         help: "Memory the server may use in all; `auto` is a quarter of RAM (or of the \
                container's limit), at least 256MiB.",
     },
