@@ -304,3 +304,7 @@ impl Tables {
         Ok(page.entries.is_empty() && uploads.is_empty())
     }
 }
+
+#[cfg(test)]
+#[path = "control_tests.rs"]
+mod tests;

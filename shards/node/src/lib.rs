@@ -23,6 +23,9 @@ mod start;
 mod status;
 mod supervise;
 
+#[cfg(test)]
+mod rig;
+
 pub use engine_env::ArenaStatistics;
 
 pub use config::{DriveKind, LogLevel, LogSink, NodeConfig, NodeDrive};

@@ -185,3 +185,7 @@ impl Node {
         join_all(calls).await.into_iter().map(|outcome| outcome?).collect()
     }
 }
+
+#[cfg(test)]
+#[path = "reads_tests.rs"]
+mod tests;

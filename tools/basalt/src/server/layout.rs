@@ -117,3 +117,50 @@ fn share_of_file_system(options: &ServerOptions, drive: &DriveArg) -> Result<u64
     let share = room.total_bytes / sharing.max(1) as u64 / 10 * 9;
     Ok(share.min(1 << 50))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Sources, resolve};
+    use crate::secret::Secret;
+    use crate::server::credentials::Credentials;
+    use std::path::PathBuf;
+
+    const MIB: u64 = 1 << 20;
+
+    fn options(memory_bytes: u64, drive_count: usize) -> ServerOptions {
+        let keys = Credentials {
+            access_key: "admin".to_owned(),
+            secret_key: Secret::new("hunter2-hunter2".to_owned()),
+        };
+        let drive = |index: usize| {
+            let path = PathBuf::from(format!("/srv/d{index}"));
+            let canonical = path.clone();
+            let kind = DriveKind::Directory;
+            DriveArg { path, kind, canonical, identity: None, file_system: None }
+        };
+        let drives = (0..drive_count).map(drive).collect();
+        let config = resolve(&Sources::default()).unwrap();
+        ServerOptions {
+            memory_bytes,
+            drive_bytes: Some(1 << 30),
+            driver: DriverChoice::Threads,
+            ..ServerOptions::new(&config, drives, keys)
+        }
+    }
+
+    #[test]
+    fn the_memory_of_the_index_is_shared_by_all_drives() {
+        for memory_bytes in [64 * MIB, 256 * MIB, 16_384 * MIB] {
+            for drive_count in [1, 4, 16, 32] {
+                let (config, _) = node_config(&options(memory_bytes, drive_count)).unwrap();
+                assert_eq!(config.drives.len(), drive_count);
+                for bytes in [config.store.memtable_bytes, config.store.block_cache_bytes] {
+                    let all_bytes = bytes as u64 * drive_count as u64;
+                    let context = format!("{drive_count} drives, memory {memory_bytes}: {bytes}");
+                    assert!(all_bytes <= memory_bytes / 8, "{context}");
+                }
+            }
+        }
+    }
+}
