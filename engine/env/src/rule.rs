@@ -62,6 +62,8 @@ rules! {
     UndecidedWaits = 2 "an undecidable record is not aborted",
     /// An empty drive in the place of one that had an acknowledged write "proves" it never was.
     JoinedLater = 2 "a drive that joined the view since proves nothing by lacking a write",
+    /// A drive joins beside an undecided write; those who have it go, and it answers what was before.
+    JoinedKnows = 2 "a drive that joins is told of what is undecided",
     /// A key with an undecided write answers with the version before it.
     UndecidedRefused = 2 "an undecided key answers 503",
     /// The drives that lack a decided write never get it.

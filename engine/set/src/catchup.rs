@@ -12,6 +12,7 @@ mod remove;
 
 pub(crate) use entries::settled;
 
+use crate::decide::variant_for;
 use crate::error::SetError;
 use crate::message::{Dirty, DriveReply, DriveRequest, Installed, Peers, Prepare};
 use crate::view::{Change, Coordinator};
@@ -157,7 +158,8 @@ impl<P: Peers> Way<'_, P> {
             return Err(SetError::Unavailable);
         }
         let still = coordinator.change(PositionSet::EMPTY, true).await?;
-        let before = std::mem::replace(&mut self.installed, still.installed);
+        let Change { installed, held, .. } = still;
+        let before = std::mem::replace(&mut self.installed, installed);
         if self.installed.active != before.active {
             return Err(SetError::Unavailable);
         }
@@ -165,10 +167,24 @@ impl<P: Peers> Way<'_, P> {
         // now say anew.
         self.compare_dirty().await?;
         self.release_extra().await?;
+        self.tell_of(&held).await?;
         self.ask(self.position, DriveRequest::Rebuilt(self.drive)).await?;
         let mut admit = PositionSet::EMPTY;
         admit.insert(self.position);
         coordinator.change(admit, false).await
+    }
+
+    /// Tells the drive of writes nobody can decide now. It may come to own their keys while those
+    /// who have them are away, and would answer what was before.
+    async fn tell_of(&self, held: &[Commit]) -> Result<(), SetError> {
+        for commit in held {
+            let metadata = commit.order.first(self.coordinator.config.quorums.metadata);
+            let is_told = metadata.contains(self.position) && !commit.mutations.is_empty();
+            if is_told && !self.peers().breaks(Rule::JoinedKnows) {
+                self.send(variant_for(commit, metadata, self.position), None).await?;
+            }
+        }
+        Ok(())
     }
 
     fn peers(&self) -> &P {

@@ -144,6 +144,33 @@ impl<E: Env, P: Peers> Inner<E, P> {
         Ok(Some((record, payload)))
     }
 
+    /// As `current`, for who writes the key: what nobody can read any more may be written again and
+    /// deleted. Its payload is then missing.
+    pub(crate) async fn replaceable(
+        self: &Rc<Self>,
+        order: &Order,
+        suffix: &[u8],
+    ) -> Result<Option<(ObjectRecord, Option<Vec<u8>>)>, SetError> {
+        let failed = match self.current(order, suffix).await {
+            Err(SetError::Unavailable) => SetError::Unavailable,
+            outcome => return outcome,
+        };
+        let rank = order.rank(self.position).ok_or(SetError::NotOwner)?;
+        let key = IndexKey::ranked(Keyspace::Current, rank, suffix).0;
+        let Some(value) = self.store.get(&key).await?.and_then(|entry| entry.value) else {
+            return Err(failed);
+        };
+        let record = ObjectRecord::decode(&value).map_err(|_| SetError::Unavailable)?;
+        let view = self.view();
+        // A part table says what to release; one that may come back is waited for.
+        let is_gone = match record.storage {
+            Storage::Inline => true,
+            Storage::Parts => record.holders.and(view.view.in_sync).minus(view.active).is_empty(),
+            _ => false,
+        };
+        if is_gone { Ok(Some((record, None))) } else { Err(failed) }
+    }
+
     /// The owner's own copy cannot be read: the payload may be rotten, the entry is asked of the
     /// other holders of the key.
     async fn current_elsewhere(

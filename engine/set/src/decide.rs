@@ -25,6 +25,8 @@ pub(crate) struct Decisions<'a, P: Peers> {
     /// In sync and answering.
     active: PositionSet,
     pub undecided: Vec<Vec<u8>>,
+    /// The writes that stay undecided, with all that is known of them.
+    pub held: Vec<Commit>,
     pub rolled_forward: u64,
     pub aborted: u64,
     /// Writes that may have been acknowledged, and that nobody can read any more.
@@ -55,6 +57,50 @@ impl Unsettled {
         // A copy with mutations is from a metadata position and says most.
         self.copies.values().max_by_key(|commit| (commit.mutations.len(), commit.payload.len()))
     }
+
+    /// All that is known of it, with its payload where somebody has that.
+    fn merged(&self) -> Option<Commit> {
+        let mut merged = self.any()?.clone();
+        if let Some(with) = self.copies.values().find(|copy| !copy.payload.is_empty()) {
+            merged.payload = with.payload.clone();
+            merged.mutations.clone_from(&with.mutations);
+        }
+        Some(merged)
+    }
+
+    fn bare(&self) -> PositionSet {
+        let is_bare = |(position, copy): &(&Position, &Commit)| is_bare(copy, **position);
+        self.copies.iter().filter(is_bare).map(|(position, _)| *position).collect()
+    }
+}
+
+/// Whether a position has the record of a write without the bytes that belong to it: it was told of
+/// the write when it joined the view.
+pub(crate) fn is_bare(copy: &Commit, position: Position) -> bool {
+    match copy.data {
+        CommitData::None => false,
+        CommitData::Payload => copy.holders.contains(position) && copy.payload.is_empty(),
+        CommitData::Fragments(data, geometry, _) => {
+            copy.order.first(geometry.width()).contains(position)
+                && copy.adopts.iter().all(|fragment| fragment.data != data)
+        }
+    }
+}
+
+/// What a position logs of a write that is not settled, of which all is known that anybody knows.
+pub(crate) fn variant_for(merged: &Commit, metadata: PositionSet, position: Position) -> Commit {
+    let mut copy = merged.clone();
+    copy.adopts.clear();
+    if !metadata.contains(position) {
+        copy.mutations.clear();
+    }
+    if !copy.holders.contains(position) || copy.payload.is_empty() {
+        copy.payload = Bytes::new();
+        for mutation in &mut copy.mutations {
+            mutation.has_payload = false;
+        }
+    }
+    copy
 }
 
 impl<'a, P: Peers> Decisions<'a, P> {
@@ -68,6 +114,7 @@ impl<'a, P: Peers> Decisions<'a, P> {
             view,
             active,
             undecided: Vec::new(),
+            held: Vec::new(),
             rolled_forward: 0,
             aborted: 0,
             lost: 0,
@@ -172,7 +219,7 @@ impl<'a, P: Peers> Decisions<'a, P> {
             return self.abort(sequence).await;
         }
         let judged = self.judge(commit, write).await?;
-        let unfit = lacking.or(judged.damaged).or(judged.unknown);
+        let unfit = lacking.or(judged.damaged).or(judged.unknown).or(write.bare());
         if judged.whole {
             let behind = if self.breaks(Rule::RollForward) { PositionSet::EMPTY } else { unfit };
             for position in behind.iter() {
@@ -233,6 +280,7 @@ impl<'a, P: Peers> Decisions<'a, P> {
         });
         // A part does not tell its key.
         self.undecided.push(key.unwrap_or_default());
+        self.held.extend(write.merged());
     }
 
     async fn abort(&mut self, sequence: Sequence) -> Result<(), SetError> {
@@ -311,24 +359,8 @@ impl<'a, P: Peers> Decisions<'a, P> {
         adopt: Option<DataId>,
     ) -> Result<(), SetError> {
         let metadata = commit.order.first(self.coordinator.config.quorums.metadata);
-        let mut copy = commit.clone();
-        copy.adopts.clear();
-        if !metadata.contains(position) {
-            copy.mutations.clear();
-        }
-        if copy.holders.contains(position) {
-            let payload = write.copies.values().find(|copy| !copy.payload.is_empty());
-            copy.payload = payload.map(|copy| copy.payload.clone()).unwrap_or_default();
-            let with = write.copies.values().find(|copy| !copy.payload.is_empty());
-            if let Some(with) = with {
-                copy.mutations = with.mutations.clone();
-            }
-        } else {
-            copy.payload = Bytes::new();
-            for mutation in &mut copy.mutations {
-                mutation.has_payload = false;
-            }
-        }
+        let Some(merged) = write.merged() else { return Ok(()) };
+        let copy = variant_for(&merged, metadata, position);
         let prepare = Prepare { epoch: self.view.epoch, marks: Vec::new(), commit: copy, adopt };
         self.peers().call(position, DriveRequest::Prepare(Box::new(prepare))).await?;
         Ok(())

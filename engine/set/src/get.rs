@@ -90,7 +90,7 @@ impl<E: Env, P: Peers> Member<E, P> {
     ) -> Result<bool, SetError> {
         let inner = &self.inner;
         let held = self.hold(bucket, key).await?;
-        let old = inner.current(&held.order, &held.suffix).await?;
+        let old = inner.replaceable(&held.order, &held.suffix).await?;
         check_condition(&condition, old.as_ref().map(|(record, _)| record))?;
         if old.is_none() {
             return Ok(false);

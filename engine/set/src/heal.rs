@@ -58,6 +58,22 @@ impl Heals {
         self.waiting.len()
     }
 
+    /// Room for one more: what failed again and again goes first. `false`: there is none.
+    fn make_room(&mut self) -> bool {
+        if self.len() < HEALS_MAX {
+            return true;
+        }
+        let longest = self.waiting.iter().max_by_key(|(_, (_, pause_us))| *pause_us);
+        match longest.filter(|(_, (_, pause_us))| *pause_us > RETRY_US) {
+            Some((rotten, _)) => {
+                let rotten = rotten.clone();
+                self.waiting.remove(&rotten);
+                true
+            }
+            None => false,
+        }
+    }
+
     fn next(&self) -> Option<(Rotten, u64)> {
         let next = self.waiting.iter().min_by_key(|(_, (at_us, _))| *at_us);
         next.map(|(rotten, (at_us, _))| (rotten.clone(), *at_us))
@@ -78,7 +94,7 @@ impl<E: Env, P: Peers> Inner<E, P> {
     pub(crate) fn want_heal(self: &Rc<Self>, rotten: Rotten) {
         {
             let mut heals = self.heals.borrow_mut();
-            if heals.waiting.contains_key(&rotten) || heals.len() >= HEALS_MAX {
+            if heals.waiting.contains_key(&rotten) || !heals.make_room() {
                 return;
             }
             heals.waiting.insert(rotten, (0, RETRY_US));

@@ -264,7 +264,7 @@ impl<E: Env, P: Peers> Put<E, P> {
         held: &Held,
         finish: PutFinish,
     ) -> Result<ObjectInfo, SetError> {
-        let old = inner.current(&held.order, &held.suffix).await?;
+        let old = inner.replaceable(&held.order, &held.suffix).await?;
         check_condition(&finish.condition, old.as_ref().map(|(record, _)| record))?;
         let mut change = Change::of(Vec::new());
         release_old(inner, held, old, &mut change)?;
@@ -424,7 +424,11 @@ pub(crate) fn release_old<E: Env, P: Peers>(
     change: &mut Change,
 ) -> Result<(), SetError> {
     let Some((record, payload)) = old else { return Ok(()) };
-    change.releases.extend(Inner::<E, P>::data_of(&record, payload.as_deref())?);
+    // Where nobody can read a part table, its fragments go when drives that hold some catch up.
+    let is_lost = payload.is_none() && record.storage == Storage::Parts;
+    if !is_lost {
+        change.releases.extend(Inner::<E, P>::data_of(&record, payload.as_deref())?);
+    }
     if !change.releases.is_empty() {
         change.release_positions = held.order.first(inner.config.geometry.width());
     }

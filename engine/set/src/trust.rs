@@ -4,11 +4,12 @@
 //! it holds nor in the views it knows, before it is rebuilt; an in-sync drive that is away leaves
 //! the view only if everything it may have acknowledged can be decided without it.
 
+use crate::decide::is_bare;
 use crate::message::{DriveRequest, Hello, Peers};
 use crate::view::{Coordinator, Hellos};
 use engine_env::Rule;
 use engine_format::{Commit, CommitData, View};
-use engine_types::{DriveId, Epoch, Position, PositionSet};
+use engine_types::{DriveId, Epoch, Position, PositionSet, Sequence};
 use futures_util::future::join_all;
 
 impl<P: Peers> Coordinator<P> {
@@ -26,7 +27,7 @@ impl<P: Peers> Coordinator<P> {
                 member.drive == hello.identity.drive || member.drive == DriveId::default()
             })
         };
-        hellos
+        let sound: PositionSet = hellos
             .iter()
             .filter(|&(position, hello)| {
                 let is_filled = is_same(hello) && !hello.identity.rebuilding;
@@ -35,7 +36,22 @@ impl<P: Peers> Coordinator<P> {
                     && !rolled_back.contains(*position)
             })
             .map(|(position, _)| *position)
-            .collect()
+            .collect();
+        sound.minus(Self::told_only(hellos, sound))
+    }
+
+    /// Drives that were only told of a write which turns out to be settled: they lack its bytes.
+    fn told_only(hellos: &Hellos, sound: PositionSet) -> PositionSet {
+        let sound = || hellos.iter().filter(|(position, _)| sound.contains(**position));
+        let marks: Vec<Sequence> = sound().flat_map(|(_, hello)| &hello.marks).copied().collect();
+        let is_settled = |sequence: Sequence| {
+            marks.iter().any(|mark| mark.owner == sequence.owner && *mark >= sequence)
+        };
+        let lacks = |(position, hello): &(&Position, &Hello)| {
+            let told = hello.unsettled.iter().filter(|commit| is_bare(commit, **position));
+            told.map(|commit| commit.sequence).any(is_settled)
+        };
+        sound().filter(lacks).map(|(position, _)| *position).collect()
     }
 
     /// Drives that recovered short of what another one recorded of them (rule 8). Only those that

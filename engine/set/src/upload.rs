@@ -219,7 +219,7 @@ impl<E: Env, P: Peers> Member<E, P> {
     ) -> Result<ObjectInfo, SetError> {
         let inner = &self.inner;
         let held = self.hold(bucket, key).await?;
-        let old = inner.current(&held.order, &held.suffix).await?;
+        let old = inner.replaceable(&held.order, &held.suffix).await?;
         let record = inner.upload_record(&held.order, bucket, key, completion.upload).await;
         let record = match record {
             Err(SetError::NoSuchUpload) if !inner.env.breaks(Rule::CompletionRepeats) => {

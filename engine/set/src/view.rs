@@ -13,7 +13,7 @@ use crate::error::SetError;
 use crate::message::{DriveReply, DriveRequest, Hello, Installed, Peers};
 use engine_env::Rule;
 use engine_env::sync::Gate;
-use engine_format::{PeerKnown, View, ViewMember};
+use engine_format::{Commit, PeerKnown, View, ViewMember};
 use engine_types::{Epoch, Position, PositionSet};
 use futures_util::future::join_all;
 use std::cell::Cell;
@@ -42,6 +42,8 @@ pub struct Coordinator<P: Peers> {
 pub struct Change {
     /// What was installed.
     pub installed: Installed,
+    /// Writes that stay undecided: who joins the view must know of them.
+    pub(crate) held: Vec<Commit>,
     /// Positions that answered but are not in sync: they must catch up.
     pub behind: PositionSet,
     /// Of these, those that came back without writes they had said were durable (rule 8).
@@ -171,7 +173,8 @@ impl<P: Peers> Coordinator<P> {
         decisions.run(&hellos).await?;
         let (rolled_forward, aborted) = (decisions.rolled_forward, decisions.aborted);
         let lost = decisions.lost;
-        let (undecided, decided) = (decisions.undecided, decisions.durable);
+        let (undecided, held) = (decisions.undecided, decisions.held);
+        let decided = decisions.durable;
         let installed = Installed {
             number: self.next_number(),
             active: self.owners(in_sync, reachable),
@@ -185,7 +188,7 @@ impl<P: Peers> Coordinator<P> {
         self.note_peers(&hellos, &decided, reachable).await;
         self.put_in_force(&installed, answering).await;
         let behind = answering.minus(reachable);
-        Ok(Change { installed, behind, rolled_back, rolled_forward, aborted, lost })
+        Ok(Change { installed, held, behind, rolled_back, rolled_forward, aborted, lost })
     }
 
     fn floor_holds(&self, in_sync: PositionSet) -> bool {
@@ -211,7 +214,7 @@ impl<P: Peers> Coordinator<P> {
         }
         let mut decisions = Decisions::new(self, &view, active);
         decisions.run(hellos).await?;
-        let undecided = decisions.undecided;
+        let (undecided, held) = (decisions.undecided, decisions.held);
         let installed = Installed {
             number: self.next_number(),
             active: self.owners(view.in_sync, active),
@@ -223,7 +226,7 @@ impl<P: Peers> Coordinator<P> {
             view,
         };
         self.put_in_force(&installed, hellos.keys().copied().collect()).await;
-        Ok(Change { installed, ..Change::default() })
+        Ok(Change { installed, held, ..Change::default() })
     }
 
     fn next_number(&self) -> u64 {
@@ -269,7 +272,9 @@ impl<P: Peers> Coordinator<P> {
                 Some(drive) if admit.contains(position) => ViewMember { drive, joined: epoch },
                 // Of a set never used nobody was seen.
                 Some(drive) if sound.contains(position) => ViewMember { drive, ..before },
-                _ => before,
+                // Not what the view knew: whatever it says later, it joined since.
+                Some(_) => ViewMember { joined: epoch, ..before },
+                None => before,
             }
         };
         self.config.all().iter().map(member).collect()

@@ -20,7 +20,7 @@ use engine_types::{DataId, FragmentIndex, Geometry, Sequence};
 use futures_channel::oneshot::{Canceled, Receiver};
 use futures_util::future::{FutureExt, Shared};
 pub(crate) use linear::pieces_of;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// Maps of fragments kept in memory for reads.
@@ -52,6 +52,8 @@ pub(crate) struct Fragments {
     maps: BTreeMap<DataId, Rc<FragmentMap>>,
     /// How often all streams were abandoned.
     pub abandoned: u64,
+    /// Somebody waits until these are released.
+    pub awaited: BTreeSet<DataId>,
 }
 
 impl Fragments {
@@ -90,6 +92,9 @@ impl<E: Env> Store<E> {
         // Two that heal the same fragment must not write into one stream.
         if plan.heals && shared.fragments.borrow().open.contains_key(&plan.data) {
             return Err(DriveError::Fenced);
+        }
+        if plan.heals {
+            shared.wait_released(plan.data).await?;
         }
         shared.discard_fragment(plan.data);
         let abandoned = shared.fragments.borrow().abandoned;
@@ -260,7 +265,8 @@ impl<E: Env> Store<E> {
         Ok(FragmentRecord { sequence, ..open.record })
     }
 
-    /// Whether this drive holds the fragment, settled or prepared.
+    /// The record of a fragment that this drive holds, settled or prepared, and is not about to
+    /// release.
     ///
     /// # Errors
     /// A device or format error.
@@ -268,7 +274,9 @@ impl<E: Env> Store<E> {
         &self,
         data: DataId,
     ) -> Result<Option<FragmentRecord>, DriveError> {
-        self.shared.fragment_record(data).await
+        let record = self.shared.fragment_record(data).await?;
+        let goes = record.is_some() && self.shared.is_release_waiting(data).await?;
+        Ok(record.filter(|_| !goes))
     }
 
     /// Whether every block of a fragment, and its footer, is on the drive and its sum holds. A

@@ -166,7 +166,8 @@ impl<E: Env> Shared<E> {
                 continue;
             }
             let since = *memory.releases.entry(data).or_insert(now);
-            if hurry || now.saturating_sub(since) >= self.config.release_delay_us {
+            let awaited = self.fragments.borrow().awaited.contains(&data);
+            if hurry || awaited || now.saturating_sub(since) >= self.config.release_delay_us {
                 let fragment = self.fragment_record(data).await?;
                 self.fragments.borrow_mut().forget_map(data);
                 memory.releases.remove(&data);
@@ -182,6 +183,29 @@ impl<E: Env> Shared<E> {
                 memory.releases.clear();
             }
         }
+        Ok(())
+    }
+}
+
+impl<E: Env> Shared<E> {
+    /// Whether a fragment of this id is to go.
+    pub(crate) async fn is_release_waiting(&self, data: DataId) -> Result<bool, DriveError> {
+        let key = IndexKey::local(Keyspace::Releases, data);
+        Ok(self.get(&key.0).await?.is_some_and(|entry| entry.value.is_some()))
+    }
+
+    /// Waits until a release of this id that is on its way was carried out: it would take what is
+    /// written under the id from now on. A drive that catches up may give up what it then has to
+    /// hold after all.
+    pub(crate) async fn wait_released(&self, data: DataId) -> Result<(), DriveError> {
+        while self.is_release_waiting(data).await? && !self.env.breaks(Rule::ReleasesFreed) {
+            if let Some(error) = self.failed() {
+                return Err(error);
+            }
+            self.fragments.borrow_mut().awaited.insert(data);
+            self.env.sleep_us(self.config.housekeeping_us).await;
+        }
+        self.fragments.borrow_mut().awaited.remove(&data);
         Ok(())
     }
 }

@@ -65,11 +65,16 @@ struct Supervisor {
     backoff: RefCell<Backoff>,
 }
 
-fn advice_for_view(installed: &Installed) -> &'static str {
-    if installed.reads_only {
-        "too few drives are in sync for writes, reads go on: bring drives back or replace them"
-    } else {
-        ""
+fn advice_for_view(installed: &Installed, can_catch_up: bool) -> &'static str {
+    match (installed.reads_only, can_catch_up) {
+        (false, _) => "",
+        (true, true) => {
+            "too few drives are in sync for writes, reads go on: bring drives back or replace them"
+        }
+        (true, false) => {
+            "too few drives are in sync for writes or to rebuild others, reads go on: bring drives \
+             back"
+        }
     }
 }
 
@@ -171,7 +176,11 @@ impl Supervisor {
                     ("epoch", installed.view.epoch.to_string()),
                     ("in_sync", installed.active.to_string()),
                     ("writable", installed.writable.to_string()),
-                    ("do", advice_for_view(installed).to_owned()),
+                    (
+                        "do",
+                        advice_for_view(installed, self.coordinator.can_catch_up(installed))
+                            .to_owned(),
+                    ),
                     ("rolled_forward", change.rolled_forward.to_string()),
                     ("aborted", change.aborted.to_string()),
                 ],
@@ -198,7 +207,7 @@ impl Supervisor {
                 &[
                     ("set", self.set.to_string()),
                     ("writes", change.lost.to_string()),
-                    ("do", "write objects again that answer 503; status counts them".to_owned()),
+                    ("do", "write the objects again that answer 503".to_owned()),
                 ],
             );
         }

@@ -12,6 +12,7 @@ mod listing;
 pub mod model;
 mod multipart;
 pub mod options;
+pub mod pages;
 pub mod peers;
 mod process;
 mod progress;

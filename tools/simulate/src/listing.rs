@@ -1,12 +1,12 @@
 //! What a client sees of a bucket: all owners' pages put together, as a gateway does.
 //!
-//! Invariants: pages of different views do not go together; a listing is whole or there is none.
+//! Invariant: a listing is whole, of one view (`pages`), or there is none.
 
 use crate::model::{Value, generation_of};
+use crate::pages::{Page, Pages};
 use crate::process::{BUCKET, Process, judged_epoch, key_of, number_of};
-use engine_env::{Env, Rule};
 use engine_format::Etag;
-use engine_set::{Installed, SetListEntry, SetListQuery, prefix_end};
+use engine_set::{SetListEntry, SetListQuery};
 use shards_sim::Random;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,36 +34,23 @@ impl Process {
         delimiter: &[u8],
         entries_max: usize,
     ) -> Result<Option<Listing>, String> {
-        let Some(installed) = self.installed() else { return Ok(None) };
-        let one_view = !self.env.breaks(Rule::ListOneView);
-        let mut listing = Listing { epoch: judged_epoch(&installed), ..Listing::default() };
-        for position in installed.active.iter() {
-            let Some(member) = self.peers.member(position) else { return Ok(None) };
-            let mut query = SetListQuery {
-                prefix: prefix.to_vec(),
-                delimiter: delimiter.to_vec(),
-                start: Vec::new(),
-                entries_max,
-            };
-            loop {
-                let page = member.list(BUCKET, &query).await;
-                let Ok(page) = page else { return Ok(None) };
-                if one_view && page.installation != installed.number {
-                    return Ok(None);
-                }
-                let next = next_start(&query, &page.entries)?;
-                listing.take(page.entries)?;
-                if !page.truncated {
-                    break;
-                }
-                query.start = next.ok_or("a page that goes on has no last entry")?;
+        let query = SetListQuery {
+            prefix: prefix.to_vec(),
+            delimiter: delimiter.to_vec(),
+            start: Vec::new(),
+            entries_max,
+        };
+        let pages = Pages::begin(&self.env, &self.peers, BUCKET, query);
+        let Some(mut pages) = pages else { return Ok(None) };
+        let epoch = judged_epoch(pages.installed());
+        let mut listing = Listing { epoch, ..Listing::default() };
+        loop {
+            match pages.next_page().await? {
+                Page::Entries(entries) => listing.take(entries)?,
+                Page::End => return Ok(Some(listing)),
+                Page::Refused => return Ok(None),
             }
         }
-        // Another view may have come between two pages.
-        let still = self
-            .installed()
-            .is_some_and(|now: std::rc::Rc<Installed>| now.number == installed.number);
-        Ok((still || !one_view).then_some(listing))
     }
 
     /// Lists everything and judges the given keys, which nobody writes. `false`: there is no
@@ -139,24 +126,6 @@ impl Listing {
         }
         Ok(())
     }
-}
-
-/// Where the page after this one begins; `None` where there is nothing behind it.
-fn next_start(query: &SetListQuery, entries: &[SetListEntry]) -> Result<Option<Vec<u8>>, String> {
-    let rises = entries.windows(2).all(|pair| pair[0].sort_key() < pair[1].sort_key());
-    let first = entries.first().map_or(&[][..], SetListEntry::sort_key);
-    if !rises || (!entries.is_empty() && first < query.start.as_slice()) {
-        return Err(format!("a page from {:?} on is not in order", query.start));
-    }
-    Ok(match entries.last() {
-        None => None,
-        Some(SetListEntry::Object(key, _)) => {
-            let mut next = key.as_bytes().to_vec();
-            next.push(0);
-            Some(next)
-        }
-        Some(SetListEntry::CommonPrefix(prefix)) => prefix_end(prefix),
-    })
 }
 
 /// What a listing of these keys must give.

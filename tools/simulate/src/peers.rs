@@ -1,7 +1,7 @@
 //! The way between simulated drives: in order for each drive, after any delay.
 
 use engine_env::{Env, Rule};
-use engine_set::{DriveOutcome, DriveRequest, Member, Peers};
+use engine_set::{DriveOutcome, DriveRequest, Installed, Member, Peers};
 use engine_store::DriveError;
 use engine_types::Position;
 use futures_channel::oneshot;
@@ -52,6 +52,17 @@ impl SimPeers {
     #[must_use]
     pub fn member(&self, position: Position) -> Option<Member<SimEnv, SimPeers>> {
         self.links.borrow()[usize::from(position.0)].member.clone()
+    }
+
+    /// The newest view that is served.
+    #[must_use]
+    pub fn installed(&self) -> Option<Rc<Installed>> {
+        let links = self.links.borrow();
+        let members = links.iter().filter_map(|link| link.member.as_ref());
+        members
+            .map(Member::installed)
+            .max_by_key(|installed| (installed.view.epoch, installed.serving))
+            .filter(|installed| installed.serving)
     }
 
     /// The process is gone: nobody answers any more. Members hold the way to each other, so that

@@ -99,11 +99,7 @@ impl Process {
 
     /// The newest view that is served.
     pub fn installed(&self) -> Option<Rc<Installed>> {
-        self.positions()
-            .filter_map(|position| self.peers.member(position))
-            .map(|member| member.installed())
-            .max_by_key(|installed| (installed.view.epoch, installed.serving))
-            .filter(|installed| installed.serving)
+        self.peers.installed()
     }
 
     /// Who owns a key now, if anybody does.

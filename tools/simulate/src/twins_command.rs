@@ -4,7 +4,8 @@ use crate::Failure;
 use clap::Args;
 use engine_env::Rule;
 use simulate::twins::{
-    Budget, LISTED, Missed, Row, UNCAUGHT, cases, check_of, markdown, rule_named, run_row, search,
+    Budget, LISTED, Missed, Row, cases, check_of, markdown, rule_named, run_row, scripted_test,
+    search,
 };
 
 /// `simulate twins`.
@@ -59,8 +60,8 @@ pub fn run(arguments: &TwinArguments) -> Result<(), Failure> {
 
 /// Runs the row of a rule; whether it holds.
 fn run_listed(rule: Rule) -> bool {
-    if UNCAUGHT.contains(&rule) {
-        println!("{:2} {}: not caught by any world yet", rule.number(), rule.name());
+    if let Some(test) = scripted_test(rule) {
+        println!("{:2} {}: held by the test {test}", rule.number(), rule.name());
         return true;
     }
     let Some(row) = LISTED.iter().find(|row| row.rule == rule) else {

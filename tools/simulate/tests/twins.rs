@@ -1,7 +1,7 @@
 //! Every rule has a twin that the simulator catches, or docs/testing.md says what holds it.
 
 use engine_env::Rule;
-use simulate::twins::{Budget, LISTED, markdown, search};
+use simulate::twins::{Budget, LISTED, SCRIPTED, markdown, search};
 
 /// Rules of commit, recovery and space.
 const RULES: u8 = 24;
@@ -27,6 +27,16 @@ fn the_document_shows_the_table() {
     if !LISTED.is_empty() {
         let shown = document().contains(&markdown(LISTED));
         assert!(shown, "put the output of `simulate twins --markdown` into docs/testing.md");
+    }
+}
+
+#[test]
+fn the_document_shows_the_scripted_tests() {
+    let document = document();
+    for (rule, test) in SCRIPTED {
+        let (number, name, clause) = (rule.number(), rule.name(), rule.clause());
+        let row = format!("| {number} `{name}` | {clause} | `{test}` |");
+        assert!(document.contains(&row), "put this row into docs/testing.md: {row}");
     }
 }
 

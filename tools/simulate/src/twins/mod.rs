@@ -1,4 +1,5 @@
-//! Must-fail twins: a store without one rule each, which the simulated worlds must catch.
+//! Must-fail twins: a store without one rule each, which the simulated worlds must catch, or where
+//! too much has to meet a scripted test (`SCRIPTED`).
 //!
 //! Invariants: a twin counts as caught only by what the worlds check, never by a panic of its own
 //! code, and only on a seed that passes with all rules kept; the table names each catch, so that it
@@ -11,7 +12,7 @@ mod verdict;
 
 pub use plan::{Case, cases};
 pub use run::{Budget, Catch, Missed, panic_text, run_row, search};
-pub use table::{LISTED, Row, UNCAUGHT, markdown};
+pub use table::{LISTED, Row, SCRIPTED, markdown, scripted_test};
 pub use verdict::check_of;
 
 use engine_env::Rule;

@@ -137,6 +137,7 @@ pub fn cases(rule: Rule) -> Vec<Case> {
         }
         Rule::JoinedLater => vec![beyond(2, 1), beyond(2, 2), set(2, 1)],
         Rule::CatchUpFromAll => vec![beyond(4, 1), beyond(4, 2), beyond(6, 1)],
+        Rule::JoinedKnows => vec![beyond(2, 2), beyond(4, 2), beyond(6, 3)],
         Rule::DecideAny => vec![beyond(2, 1), set(2, 2), slow(2, 2)],
         // A view that the floor keeps while drives of it are away.
         Rule::UndecidedWaits => vec![beyond(4, 1), beyond(2, 2), set(2, 2)],

@@ -2,6 +2,10 @@
 
 mod beside;
 mod half;
+mod joined;
 mod known;
+mod pages;
+mod payload;
+mod promise;
 mod rig;
 mod unreadable;

@@ -10,6 +10,7 @@ use engine_store::{FormatOptions, Store, StoreConfig};
 use engine_types::{BucketId, Condition, DriveId, Key, Position, PositionSet, SetId};
 use shards_sim::{Random, SimEnv, SimMedia, World};
 use simulate::options::{DEPLOYMENT, SEGMENT_BYTES, SEGMENTS, Shape};
+use simulate::pages::{Page, Pages};
 use simulate::peers::SimPeers;
 use std::future::Future;
 use std::rc::Rc;
@@ -52,6 +53,14 @@ pub fn content(seed: u64, len: usize) -> Vec<u8> {
 
 pub fn key_of(name: &str) -> Key {
     Key::new(name).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// The names of the objects on a page.
+pub fn names_of(entries: Vec<SetListEntry>) -> impl Iterator<Item = String> {
+    entries.into_iter().filter_map(|entry| match entry {
+        SetListEntry::Object(key, _) => Some(key.to_string()),
+        SetListEntry::CommonPrefix(_) => None,
+    })
 }
 
 fn store_config() -> StoreConfig {
@@ -175,6 +184,12 @@ impl Rig {
         self.run(async move { set.put(&name, &content).await })
     }
 
+    pub fn delete(&self, set: &Set, name: &str) -> Result<bool, SetError> {
+        let (set, key) = (set.clone(), key_of(name));
+        let condition = Condition::None;
+        self.run(async move { set.owner(&key)?.delete(BUCKET, &key, condition).await })
+    }
+
     pub fn get(&self, set: &Set, name: &str) -> Result<Vec<u8>, SetError> {
         let (set, name) = (set.clone(), name.to_owned());
         self.run(async move { set.get(&name).await })
@@ -241,19 +256,15 @@ impl Set {
     }
 
     async fn list(&self) -> Result<Vec<String>, SetError> {
+        let query = SetListQuery { entries_max: 1000, ..SetListQuery::default() };
+        let pages = Pages::begin(&self.env, &self.peers, BUCKET, query);
+        let mut pages = pages.ok_or(SetError::Unavailable)?;
         let mut names = Vec::new();
-        for position in self.config.all().iter() {
-            let Some(member) = self.peers.member(position) else { continue };
-            let installed = member.installed();
-            if !installed.serving || !installed.active.contains(position) {
-                continue;
-            }
-            let query = SetListQuery { entries_max: 1000, ..SetListQuery::default() };
-            for entry in member.list(BUCKET, &query).await?.entries {
-                match entry {
-                    SetListEntry::Object(key, _) => names.push(key.to_string()),
-                    SetListEntry::CommonPrefix(_) => {}
-                }
+        loop {
+            match pages.next_page().await.expect("pages in order") {
+                Page::Entries(entries) => names.extend(names_of(entries)),
+                Page::End => break,
+                Page::Refused => return Err(SetError::Unavailable),
             }
         }
         names.sort();

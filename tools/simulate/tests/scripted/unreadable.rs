@@ -34,7 +34,8 @@ fn rot_fragment(rig: &Rig, set: &Set, position: Position, data: DataId) {
     flip(rig, position, extent.segment.0, u64::from(extent.offset_units) * 4096);
 }
 
-fn rot_payload(rig: &Rig, set: &Set, position: Position, name: &str) {
+/// Flips a bit of an inline object's payload on a drive.
+pub fn rot_payload(rig: &Rig, set: &Set, position: Position, name: &str) {
     let key = key_of(name);
     let order = rig.config.order(BUCKET, key.as_bytes());
     let rank = order.rank(position).expect("a rank");
