@@ -215,7 +215,7 @@ impl<'a, P: Peers> Decisions<'a, P> {
         let have: PositionSet = write.copies.keys().copied().collect();
         let lacking = involved.minus(have);
         let quorum = self.coordinator.config.quorums.metadata_write;
-        if have.len() < quorum && self.breaks(Rule::DecideAny) {
+        if have.minus(write.bare()).len() < quorum && self.breaks(Rule::DecideAny) {
             return self.abort(sequence).await;
         }
         let judged = self.judge(commit, write).await?;
