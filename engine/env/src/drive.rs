@@ -88,6 +88,8 @@ pub trait Drive: Clone + 'static {
     ///
     /// # Errors
     /// Any `IoError`; what the range holds then is unknown.
+    // The simulator counts crashes for each place that writes.
+    #[track_caller]
     fn write(
         &self,
         offset_bytes: u64,
@@ -105,6 +107,7 @@ pub trait Drive: Clone + 'static {
     ///
     /// # Errors
     /// Which half failed. Nothing is flushed behind a write that failed.
+    #[track_caller]
     fn write_and_flush(
         &self,
         offset_bytes: u64,

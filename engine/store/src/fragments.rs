@@ -89,15 +89,16 @@ impl<E: Env> Store<E> {
             return Err(error);
         }
         let fragment_bytes = plan.geometry.fragment_bytes(plan.object_bytes);
-        // Two that heal the same fragment must not write into one stream.
-        if plan.heals && shared.fragments.borrow().open.contains_key(&plan.data) {
-            return Err(DriveError::Fenced);
-        }
+        let abandoned = shared.fragments.borrow().abandoned;
         if plan.heals {
             shared.wait_released(plan.data).await?;
+            let fragments = shared.fragments.borrow();
+            // Two that heal the same fragment must not write into one stream.
+            if fragments.abandoned != abandoned || fragments.open.contains_key(&plan.data) {
+                return Err(DriveError::Fenced);
+            }
         }
         shared.discard_fragment(plan.data);
-        let abandoned = shared.fragments.borrow().abandoned;
         let reserved = shared
             .with_room(|space| {
                 if space.is_reserved(plan.data) {
@@ -274,9 +275,11 @@ impl<E: Env> Store<E> {
         &self,
         data: DataId,
     ) -> Result<Option<FragmentRecord>, DriveError> {
-        let record = self.shared.fragment_record(data).await?;
-        let goes = record.is_some() && self.shared.is_release_waiting(data).await?;
-        Ok(record.filter(|_| !goes))
+        // In this order: a release that is carried out meanwhile takes the record with it.
+        if self.shared.is_release_waiting(data).await? {
+            return Ok(None);
+        }
+        self.shared.fragment_record(data).await
     }
 
     /// Whether every block of a fragment, and its footer, is on the drive and its sum holds. A
@@ -337,6 +340,7 @@ impl<E: Env> Store<E> {
 
 impl<E: Env> Insides<E> {
     /// Submits a write now and waits for it in a task, so that abandoning it loses nothing.
+    #[track_caller]
     fn write_in_task(&self, at: u64, buffer: DmaBuf) -> Written {
         let write = self.write_pieces(at, buffer);
         let (sender, receiver) = futures_channel::oneshot::channel();

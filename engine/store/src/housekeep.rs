@@ -158,21 +158,19 @@ impl<E: Env> Shared<E> {
         while let Some(next) = page.next.take_if(|_| page.entries.is_empty()) {
             page = self.scan(&next, &end, RELEASES_MAX).await?;
         }
+        let awaited = std::mem::take(&mut self.fragments.borrow_mut().awaited);
+        for data in awaited {
+            if self.is_release_waiting(data).await? {
+                self.carry_out_release(memory, data).await?;
+            }
+        }
         let now = self.env.now_us();
         let hurry = self.is_tight(&self.space.borrow());
         for (key, _) in &page.entries {
             let Some(data) = IndexKey(key.clone()).data_id() else { continue };
-            if memory.drops.contains_key(&data) {
-                continue;
-            }
             let since = *memory.releases.entry(data).or_insert(now);
-            let awaited = self.fragments.borrow().awaited.contains(&data);
-            if hurry || awaited || now.saturating_sub(since) >= self.config.release_delay_us {
-                let fragment = self.fragment_record(data).await?;
-                self.fragments.borrow_mut().forget_map(data);
-                memory.releases.remove(&data);
-                let dropped = self.append(Record::Drop(DropRecord { data, fragment }));
-                memory.drops.insert(data, dropped);
+            if hurry || now.saturating_sub(since) >= self.config.release_delay_us {
+                self.carry_out_release(memory, data).await?;
             }
         }
         if page.entries.is_empty() && page.next.is_none() {
@@ -183,6 +181,23 @@ impl<E: Env> Shared<E> {
                 memory.releases.clear();
             }
         }
+        Ok(())
+    }
+
+    /// Nobody may be about to adopt another fragment of the id: see `wait_released`.
+    async fn carry_out_release(
+        self: &Rc<Self>,
+        memory: &mut Memory,
+        data: DataId,
+    ) -> Result<(), DriveError> {
+        if memory.drops.contains_key(&data) {
+            return Ok(());
+        }
+        let fragment = self.fragment_record(data).await?;
+        self.fragments.borrow_mut().forget_map(data);
+        memory.releases.remove(&data);
+        let dropped = self.append(Record::Drop(DropRecord { data, fragment }));
+        memory.drops.insert(data, dropped);
         Ok(())
     }
 }
@@ -202,10 +217,12 @@ impl<E: Env> Shared<E> {
             if let Some(error) = self.failed() {
                 return Err(error);
             }
+            if self.closed.get() {
+                return Err(DriveError::Failed);
+            }
             self.fragments.borrow_mut().awaited.insert(data);
             self.env.sleep_us(self.config.housekeeping_us).await;
         }
-        self.fragments.borrow_mut().awaited.remove(&data);
         Ok(())
     }
 }

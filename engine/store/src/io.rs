@@ -17,6 +17,7 @@ const ROOM_POLL_US: u64 = 5000;
 
 impl<E: Env> Shared<E> {
     /// Writes a buffer at an offset of the drive, in pieces the drive takes. Submitted at once.
+    #[track_caller]
     pub(crate) fn write_pieces(
         &self,
         offset_bytes: u64,
@@ -29,6 +30,7 @@ impl<E: Env> Shared<E> {
         }
     }
 
+    #[track_caller]
     fn submit_pieces(
         &self,
         offset_bytes: u64,
@@ -49,6 +51,7 @@ impl<E: Env> Shared<E> {
 
     /// Writes a buffer and flushes the drive behind it, in one go where the drive takes it whole.
     /// Submitted at once. All of it has come back when this answers, failed or not.
+    #[track_caller]
     pub(crate) fn write_durably(
         &self,
         offset_bytes: u64,

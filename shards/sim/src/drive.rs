@@ -10,11 +10,13 @@
 //! Rules that a real drive keeps by itself (11, 12, 21) are kept here, and left out in their twins.
 
 use crate::random::Random;
+use crate::sites::OnTheWay;
 use crate::world::World;
 use engine_env::{BLOCK_BYTES, DmaBuf, Drive, DriveGeometry, Env, IoError, Rule};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
+use std::panic::Location;
 use std::rc::Rc;
 
 const SECTOR_BYTES: usize = 512;
@@ -53,6 +55,7 @@ struct Media {
     in_flight: BTreeMap<u64, (u64, Rc<DmaBuf>)>,
     /// Writes of killed processes that are still to land; only without a lock.
     late: Vec<(u64, u64, Rc<DmaBuf>)>,
+    on_the_way: OnTheWay,
     unlocked: bool,
     next_write: u64,
     random: Random,
@@ -95,6 +98,7 @@ impl SimMedia {
             volatile: Vec::new(),
             in_flight: BTreeMap::new(),
             late: Vec::new(),
+            on_the_way: OnTheWay::default(),
             unlocked: false,
             next_write: 0,
             random: Random::new(seed, salt),
@@ -130,6 +134,8 @@ impl SimMedia {
     pub fn kill(&self) {
         let mut media = self.0.borrow_mut();
         media.opening += 1;
+        let Media { on_the_way, in_flight, .. } = &mut *media;
+        on_the_way.crash(in_flight.keys().copied());
         media.end_in_flight();
     }
 
@@ -137,6 +143,9 @@ impl SimMedia {
     pub fn lose_power(&self) {
         let mut media = self.0.borrow_mut();
         media.opening += 1;
+        let Media { on_the_way, in_flight, volatile, .. } = &mut *media;
+        let completed = volatile.iter().map(|(number, ..)| *number);
+        on_the_way.crash(completed.chain(in_flight.keys().copied()));
         let mut lost: Vec<(u64, Rc<DmaBuf>)> =
             media.volatile.drain(..).map(|(_, offset, bytes)| (offset, bytes)).collect();
         lost.extend(std::mem::take(&mut media.in_flight).into_values());
@@ -362,7 +371,8 @@ impl Media {
             kept.retain(|old| old.0 >= from || !flushed.iter().any(|new| replaces(new, old)));
         }
         self.volatile = kept;
-        for (_, offset, bytes) in flushed {
+        for (number, offset, bytes) in flushed {
+            self.on_the_way.is_durable(number);
             write_into(&mut self.durable, offset, &bytes);
         }
     }
@@ -449,6 +459,7 @@ impl Drive for SimDrive {
         offset_bytes: u64,
         mut buffer: DmaBuf,
     ) -> impl Future<Output = Result<(), IoError>> + use<> {
+        let place = Location::caller();
         buffer.set_len_to_capacity();
         check(offset_bytes, buffer.len(), &self.media);
         // A drive pulled out from under its process takes nothing, wherever it is written.
@@ -466,6 +477,7 @@ impl Drive for SimDrive {
             inner.next_write += 1;
             if inner.opening == opening && !inner.failed {
                 inner.in_flight.insert(number, (offset_bytes, Rc::clone(&bytes)));
+                inner.on_the_way.submitted(number, place);
             }
             (number, fault)
         };

@@ -7,8 +7,10 @@
 
 mod drive;
 mod random;
+mod sites;
 mod world;
 
 pub use drive::{Remains, SimDrive, SimImage, SimMedia};
 pub use random::Random;
+pub use sites::write_sites;
 pub use world::{SimEnv, World};

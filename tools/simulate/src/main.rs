@@ -6,6 +6,7 @@ mod twins_command;
 
 use clap::{Args, Parser, Subcommand};
 use engine_env::{BrokenRules, Rule};
+use shards_sim::write_sites;
 use simulate::drive_world::{self, DriveOptions};
 use simulate::options::{SetOptions, Shape};
 use simulate::rot_world::{self, RotOptions};
@@ -241,6 +242,16 @@ fn all_seeds(
     Ok(())
 }
 
+/// How often each place of the store that writes was caught by a crash.
+fn print_write_sites() {
+    let sites = write_sites();
+    let least = sites.iter().map(|(_, crashes)| *crashes).min().unwrap_or_default();
+    println!("{} places write; each was caught by at least {least} crashes:", sites.len());
+    for (place, crashes) in sites {
+        println!("{crashes:>10}  {place}");
+    }
+}
+
 fn all_drives(name: &str, arguments: &DriveArguments, steps_max: u64) -> Result<(), Failure> {
     let name = format!("{name}{}{}", arguments.options().flags(), typed(arguments.without));
     all_seeds(&name, &arguments.seeds, steps_max, |seed| drive_seed(seed, arguments))
@@ -309,7 +320,7 @@ fn main() -> ExitCode {
         Command::Drive(arguments) => all_drives("drive", &arguments, u64::MAX),
         Command::Set(arguments) => all_shapes(&arguments, u64::MAX),
         Command::Rot(arguments) => rot(&arguments, u64::MAX),
-        Command::Ci { steps } => ci(steps),
+        Command::Ci { steps } => ci(steps).inspect(|()| print_write_sites()),
         Command::Twins(arguments) => twins_command::run(&arguments),
     };
     match outcome {
