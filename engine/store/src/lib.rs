@@ -23,6 +23,7 @@ mod space;
 mod state;
 mod store;
 mod structures;
+mod usage;
 mod work;
 
 pub use config::StoreConfig;
@@ -31,6 +32,7 @@ pub use fragments::{FragmentPlan, Healing};
 pub use read::ScanPage;
 pub use recover::{FormatOptions, Recovery, SEGMENTS_MIN, format_bytes};
 pub use scrub::ScrubPace;
-pub use store::{DriveIdentity, DriveUsage, Store};
+pub use store::Store;
 pub use structures::{Placed, Structure};
+pub use usage::{DriveIdentity, DriveUsage};
 pub use work::{Work, WorkWatcher};

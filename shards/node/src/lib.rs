@@ -16,6 +16,7 @@ mod peers;
 mod puts;
 mod reads;
 mod replace;
+mod report;
 mod seats;
 mod shard;
 mod shared;

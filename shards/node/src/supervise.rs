@@ -9,22 +9,21 @@ use crate::config::LogLevel;
 use crate::drives::{begin_anew, open_drive, shard_of};
 use crate::peers::NodePeers;
 use crate::replace::DriveClaim;
+use crate::report::{log_state, start_reporter};
 use crate::shard::ShardLocal;
 use crate::shared::{Shared, locked};
 use crate::start::advice_for_missing;
-use crate::status::{DriveReport, DriveState};
+use crate::status::DriveState;
 use engine_env::Env;
 use engine_set::{CatchUp, Change, Coordinator, Installed, SetError};
 use engine_store::DriveError;
 use engine_types::{Position, PositionSet, SetId};
-use shards_uring::RealDrive;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 const TICK_US: u64 = 100_000;
-const REPORT_US: u64 = 1_000_000;
 const REOPEN_US: u64 = 5_000_000;
 /// A catch-up that failed is tried again after this.
 const CATCH_UP_RETRY_US: u64 = 1_000_000;
@@ -382,25 +381,6 @@ impl Supervisor {
     }
 }
 
-/// The one line of the log for a change of a drive's state.
-fn log_state(local: &ShardLocal, report: &DriveReport) {
-    let level = match report.state {
-        DriveState::InSync | DriveState::CatchingUp => LogLevel::Info,
-        DriveState::Missing | DriveState::Failed => LogLevel::Error,
-    };
-    let wanted = if report.advice.is_empty() { "nothing" } else { report.advice.as_str() };
-    (local.config.log)(
-        level,
-        "drive state",
-        &[
-            ("drive", report.path.display().to_string()),
-            ("uuid", report.uuid.clone()),
-            ("state", report.state.word().to_owned()),
-            ("do", wanted.to_owned()),
-        ],
-    );
-}
-
 async fn reopen_drive(local: &Rc<ShardLocal>, index: usize) -> Result<(SetId, String), String> {
     let mut seat = None;
     local.shared.report(index, |report| {
@@ -444,77 +424,6 @@ pub(crate) async fn retire_drive(
     }
     // Tasks that still hold the old drive end within a moment; then its lock is free.
     local.env.sleep_us(200_000).await;
-}
-
-/// Keeps the report of the drives of a shard fresh.
-fn start_reporter(local: &Rc<ShardLocal>, shard: usize) {
-    let node = crate::node::Node { shared: std::sync::Arc::clone(&local.shared) };
-    local.env.spawn(async move {
-        // A shard that stopped reports nothing.
-        _ = node
-            .run(shard, |local| async move {
-                crate::keep::start(&local);
-                let reporter = Rc::clone(&local);
-                local.env.spawn(async move {
-                    loop {
-                        report_drives(&reporter);
-                        reporter.forget_orphans();
-                        reporter.env.sleep_us(REPORT_US).await;
-                    }
-                });
-            })
-            .await;
-    });
-}
-
-/// A failed drive is reported as such also where too few are left for a view: it is opened again.
-fn report_failed(local: &ShardLocal, uuid: &str, error: &str) {
-    for index in 0..local.config.drives.len() {
-        let mut changed = None;
-        local.shared.report(index, |report| {
-            if report.uuid == uuid && report.state != DriveState::Failed {
-                report.state = DriveState::Failed;
-                report.advice = advice_for_missing(error);
-                changed = Some(report.clone());
-            }
-        });
-        if let Some(report) = changed {
-            log_state(local, &report);
-        }
-    }
-}
-
-fn report_drives(local: &ShardLocal) {
-    let drives: Vec<(usize, RealDrive)> =
-        local.drives.borrow().iter().map(|(index, drive)| (*index, drive.clone())).collect();
-    for (set, member) in local.members() {
-        let usage = member.store().usage();
-        let uuid = member.store().identity().drive.to_string();
-        for (index, drive) in &drives {
-            let mut its_own = false;
-            local.shared.report(*index, |report| {
-                its_own = report.uuid == uuid;
-                if its_own {
-                    report.usage = usage;
-                    report.objects_short = member.short_of_protection();
-                    report.io = drive.counters().statistics();
-                }
-            });
-            if its_own && member.store().failed().is_none() && !drive.still_linked() {
-                // They would go on taking writes that nobody finds again (rule 24).
-                drive.take_offline();
-                report_failed(local, &uuid, "the drive's files are gone from their place");
-                member.store().fail(DriveError::Failed);
-            }
-        }
-        if member.store().failed().is_some() {
-            report_failed(local, &uuid, "the drive failed while in use");
-            let view = local.shared.view(set);
-            if !view.serving || view.active.contains(member.position()) {
-                local.shared.trouble(set);
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 //!
 //! Rules that a real drive keeps by itself (11, 12, 21) are kept here, and left out in their twins.
 
+use crate::media::{Media, Page, SECTOR_BYTES, write_into};
 use crate::random::Random;
 use crate::sites::OnTheWay;
 use crate::world::World;
@@ -18,11 +19,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::panic::Location;
 use std::rc::Rc;
-
-const SECTOR_BYTES: usize = 512;
-/// A killed process's write lands at one of so many I/Os of its successor, in the twin of rule 12.
-const LATE_ONE_IN: u64 = 40;
-type Page = Box<[u8; BLOCK_BYTES]>;
 
 /// What is on the drive of a write that fails all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,39 +32,11 @@ pub enum Remains {
 }
 
 /// Which writes fail: given offset and bytes, what remains of one that does.
-type WriteFaults = Box<dyn FnMut(u64, &[u8]) -> Option<Remains>>;
+pub(crate) type WriteFaults = Box<dyn FnMut(u64, &[u8]) -> Option<Remains>>;
 
 /// What is left of a drive when its power is gone, and its faults. Outlives every process.
 #[derive(Clone)]
 pub struct SimMedia(Rc<RefCell<Media>>);
-
-struct Media {
-    capacity_bytes: u64,
-    prepared_bytes: u64,
-    /// What a read sees.
-    current: BTreeMap<u64, Page>,
-    /// What power loss keeps for certain.
-    durable: BTreeMap<u64, Page>,
-    /// Writes completed and not flushed, in order, each with its number.
-    volatile: Vec<(u64, u64, Rc<DmaBuf>)>,
-    /// Writes submitted and not completed.
-    in_flight: BTreeMap<u64, (u64, Rc<DmaBuf>)>,
-    /// Writes of killed processes that are still to land; only without a lock.
-    late: Vec<(u64, u64, Rc<DmaBuf>)>,
-    on_the_way: OnTheWay,
-    unlocked: bool,
-    next_write: u64,
-    random: Random,
-    delay_us_max: u64,
-    failed: bool,
-    stalled: bool,
-    lying: bool,
-    host_full: bool,
-    write_faults: Option<WriteFaults>,
-    opening: u64,
-    /// I/Os submitted since it was made.
-    io_count: u64,
-}
 
 /// What a drive held for certain at some moment; see `SimMedia::roll_back`.
 pub struct SimImage {
@@ -286,102 +254,6 @@ impl SimMedia {
         }
         bytes
     }
-}
-
-fn write_into(pages: &mut BTreeMap<u64, Page>, offset: u64, bytes: &[u8]) {
-    let mut at = offset;
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        let inside = (at % BLOCK_BYTES as u64) as usize;
-        let len = rest.len().min(BLOCK_BYTES - inside);
-        let page =
-            pages.entry(at / BLOCK_BYTES as u64).or_insert_with(|| Box::new([0; BLOCK_BYTES]));
-        page[inside..inside + len].copy_from_slice(&rest[..len]);
-        at += len as u64;
-        rest = &rest[len..];
-    }
-}
-
-impl Media {
-    fn complete(&mut self, number: u64, offset: u64, bytes: Rc<DmaBuf>) {
-        write_into(&mut self.current, offset, &bytes);
-        self.volatile.push((number, offset, bytes));
-    }
-
-    /// A write that failed: what it left is as volatile as any other.
-    fn complete_part(&mut self, number: u64, offset: u64, bytes: &[u8], remains: Remains) {
-        for (index, sector) in bytes.chunks(SECTOR_BYTES).enumerate() {
-            let is_there = match remains {
-                Remains::Nothing => false,
-                Remains::Part => self.random.one_in(2),
-                Remains::All => true,
-            };
-            if is_there {
-                let at = offset + (index * SECTOR_BYTES) as u64;
-                self.complete(number, at, Rc::new(DmaBuf::copy_of(sector)));
-            }
-        }
-    }
-
-    /// A submitted write may or may not have reached the drive; without a lock it may do so later.
-    fn end_in_flight(&mut self) {
-        for (number, (offset, bytes)) in std::mem::take(&mut self.in_flight) {
-            if self.unlocked {
-                self.late.push((number, offset, bytes));
-            } else if self.random.one_in(2) {
-                self.complete(number, offset, bytes);
-            }
-        }
-    }
-
-    /// A write of a killed process may land now.
-    fn land_late(&mut self) {
-        if !self.late.is_empty() && self.random.one_in(LATE_ONE_IN) {
-            let (number, offset, bytes) = self.late.remove(0);
-            self.complete(number, offset, bytes);
-        }
-    }
-
-    /// What a read sees goes back to what is durable.
-    fn restore(&mut self, offset: u64, len: usize) {
-        let first = offset / BLOCK_BYTES as u64;
-        let last = (offset + len as u64 - 1) / BLOCK_BYTES as u64;
-        for page in first..=last {
-            match self.durable.get(&page) {
-                Some(bytes) => {
-                    self.current.insert(page, bytes.clone());
-                }
-                None => {
-                    self.current.remove(&page);
-                }
-            }
-        }
-    }
-
-    /// Makes the covered writes durable. `from` is above 0 in the twin of rule 11: what lies before
-    /// stays as it is, but for what was written over meanwhile.
-    fn flush(&mut self, covered: &BTreeSet<u64>, from: u64) {
-        if self.lying {
-            return;
-        }
-        let writes = std::mem::take(&mut self.volatile);
-        let (flushed, mut kept): (Vec<_>, Vec<_>) =
-            writes.into_iter().partition(|(number, ..)| covered.contains(number));
-        if from > 0 {
-            kept.retain(|old| old.0 >= from || !flushed.iter().any(|new| replaces(new, old)));
-        }
-        self.volatile = kept;
-        for (number, offset, bytes) in flushed {
-            self.on_the_way.is_durable(number);
-            write_into(&mut self.durable, offset, &bytes);
-        }
-    }
-}
-
-/// Whether a write lies over all of an earlier one.
-fn replaces(new: &(u64, u64, Rc<DmaBuf>), old: &(u64, u64, Rc<DmaBuf>)) -> bool {
-    let end = |write: &(u64, u64, Rc<DmaBuf>)| write.1 + write.2.len() as u64;
-    new.1 <= old.1 && end(new) >= end(old)
 }
 
 impl SimDrive {

@@ -6,6 +6,7 @@
 //! not.
 
 mod drive;
+mod media;
 mod random;
 mod sites;
 mod world;
