@@ -66,7 +66,8 @@ struct Supervisor {
 
 fn advice_for_view(installed: &Installed, can_catch_up: bool) -> &'static str {
     match (installed.reads_only, can_catch_up) {
-        (false, _) => "",
+        (false, _) if installed.writable => "",
+        (false, _) => "a drive in sync cannot tell what it holds: see basalt status, replace it",
         (true, true) => {
             "too few drives are in sync for writes, reads go on: bring drives back or replace them"
         }
@@ -206,7 +207,7 @@ impl Supervisor {
                 &[
                     ("set", self.set.to_string()),
                     ("writes", change.lost.to_string()),
-                    ("do", "write the objects again that answer 503".to_owned()),
+                    ("do", "write the objects again that answer 503, or delete them".to_owned()),
                 ],
             );
         }
