@@ -12,7 +12,7 @@ mod remove;
 
 pub(crate) use entries::settled;
 
-use crate::decide::variant_for;
+use crate::decide::{is_bare, variant_for};
 use crate::error::SetError;
 use crate::message::{Dirty, DriveReply, DriveRequest, Installed, Peers, Prepare};
 use crate::view::{Change, Coordinator};
@@ -55,6 +55,8 @@ struct Way<'a, P: Peers> {
     position: Position,
     /// The drive that began to catch up there.
     drive: DriveId,
+    /// Writes it was told of when it joined an earlier view.
+    told: Vec<Sequence>,
     /// What was found so far; many keys are compared at a time.
     found: RefCell<Found>,
 }
@@ -91,6 +93,7 @@ impl<P: Peers> Coordinator<P> {
             installed: installed.clone(),
             position,
             drive: DriveId::default(),
+            told: Vec::new(),
             found: RefCell::default(),
         };
         let outcome = way.go().await;
@@ -136,7 +139,13 @@ impl<P: Peers> Way<'_, P> {
         let reply = self.ask(self.position, DriveRequest::Fence).await?;
         let DriveReply::Hello(hello) = reply else { return Err(SetError::Unavailable) };
         self.drive = hello.identity.drive;
-        let pending: Vec<Sequence> = hello.unsettled.iter().map(|commit| commit.sequence).collect();
+        // Not what it was only told of: until it is admitted, that is what tells that it lacks it.
+        let (told, pending): (Vec<&Commit>, Vec<&Commit>) =
+            hello.unsettled.iter().partition(|commit| is_bare(commit, self.position));
+        let sequences =
+            |commits: Vec<&Commit>| commits.iter().map(|commit| commit.sequence).collect();
+        self.told = sequences(told);
+        let pending: Vec<Sequence> = sequences(pending);
         if !pending.is_empty() && !self.peers().breaks(Rule::CatchUpPending) {
             self.ask(self.position, DriveRequest::Abort(pending)).await?;
         }
@@ -158,7 +167,7 @@ impl<P: Peers> Way<'_, P> {
             return Err(SetError::Unavailable);
         }
         let still = coordinator.change(PositionSet::EMPTY, true).await?;
-        let Change { installed, held, .. } = still;
+        let Change { installed, held, rolled_forward, aborted, lost, .. } = still;
         let before = std::mem::replace(&mut self.installed, installed);
         if self.installed.active != before.active {
             return Err(SetError::Unavailable);
@@ -167,11 +176,19 @@ impl<P: Peers> Way<'_, P> {
         // now say anew.
         self.compare_dirty().await?;
         self.release_extra().await?;
+        let told = std::mem::take(&mut self.told);
+        if !told.is_empty() {
+            self.ask(self.position, DriveRequest::Abort(told)).await?;
+        }
         self.tell_of(&held).await?;
         self.ask(self.position, DriveRequest::Rebuilt(self.drive)).await?;
         let mut admit = PositionSet::EMPTY;
         admit.insert(self.position);
-        coordinator.change(admit, false).await
+        let mut change = coordinator.change(admit, false).await?;
+        change.rolled_forward += rolled_forward;
+        change.aborted += aborted;
+        change.lost += lost;
+        Ok(change)
     }
 
     /// Tells the drive of writes nobody can decide now. It may come to own their keys while those

@@ -16,7 +16,7 @@ use engine_format::{
     Commit, CommitData, IndexKey, Keyspace, Mutation, ObjectRecord, Order, PartTable, Storage,
 };
 use engine_store::DriveError;
-use engine_types::{BucketId, DataId, Epoch, Key, PositionSet, Sequence};
+use engine_types::{BucketId, DataId, Epoch, ErrorClass, Key, PositionSet, Sequence};
 use futures_util::future::join_all;
 use std::rc::Rc;
 
@@ -161,14 +161,28 @@ impl<E: Env, P: Peers> Inner<E, P> {
             return Err(failed);
         };
         let record = ObjectRecord::decode(&value).map_err(|_| SetError::Unavailable)?;
-        let view = self.view();
-        // A part table says what to release; one that may come back is waited for.
         let is_gone = match record.storage {
             Storage::Inline => true,
-            Storage::Parts => record.holders.and(view.view.in_sync).minus(view.active).is_empty(),
+            Storage::Parts => self.is_nowhere(order, suffix, record.holders).await,
             _ => false,
         };
         if is_gone { Ok(Some((record, None))) } else { Err(failed) }
+    }
+
+    /// Whether all holders in sync say that they cannot read a part table. It says what to release:
+    /// one that may come back is waited for.
+    async fn is_nowhere(&self, order: &Order, suffix: &[u8], holders: PositionSet) -> bool {
+        let view = self.view();
+        for position in holders.and(view.view.in_sync).iter() {
+            let Some(rank) = order.rank(position) else { return false };
+            let key = IndexKey::ranked(Keyspace::Current, rank, suffix).0;
+            match self.peers.call(position, DriveRequest::Get(key)).await {
+                Ok(_) => {}
+                Err(error) if error.class() == ErrorClass::Corrupt => {}
+                Err(_) => return false,
+            }
+        }
+        true
     }
 
     /// The owner's own copy cannot be read: the payload may be rotten, the entry is asked of the

@@ -148,8 +148,11 @@ impl<'a, P: Peers> Decisions<'a, P> {
         for (sequence, write) in &writes {
             let settled = marks.get(&sequence.owner).is_some_and(|mark| mark >= sequence);
             if !settled && (is_whole_view || self.breaks(Rule::UndecidedWaits)) {
-                open.push(write);
+                let (aborted, held) = (self.aborted, self.held.len());
                 self.decide(*sequence, write).await?;
+                if self.aborted == aborted && self.held.len() == held {
+                    open.push(write);
+                }
             } else if !settled {
                 self.hold_back(write);
             }
@@ -334,8 +337,9 @@ impl<'a, P: Peers> Decisions<'a, P> {
         write: &Unsettled,
         position: Position,
     ) -> Result<(), SetError> {
-        if write.copies.contains_key(&position) {
-            // Its record is there and its fragment is not: void the record, then send both anew.
+        if write.copies.contains_key(&position) && !write.bare().contains(position) {
+            // Its record is there and its fragment is not: void the record, then send both anew. One
+            // that was only told of it must know of it all the time.
             self.peers().call(position, DriveRequest::Abort(vec![commit.sequence])).await?;
         }
         let mut adopt = None;

@@ -41,7 +41,7 @@ impl<P: Peers> Coordinator<P> {
     }
 
     /// Drives that were only told of a write which turns out to be settled: they lack its bytes.
-    fn told_only(hellos: &Hellos, sound: PositionSet) -> PositionSet {
+    pub(crate) fn told_only(hellos: &Hellos, sound: PositionSet) -> PositionSet {
         let sound = || hellos.iter().filter(|(position, _)| sound.contains(**position));
         let marks: Vec<Sequence> = sound().flat_map(|(_, hello)| &hello.marks).copied().collect();
         let is_settled = |sequence: Sequence| {

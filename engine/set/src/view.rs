@@ -46,7 +46,8 @@ pub struct Change {
     pub(crate) held: Vec<Commit>,
     /// Positions that answered but are not in sync: they must catch up.
     pub behind: PositionSet,
-    /// Of these, those that came back without writes they had said were durable (rule 8).
+    /// Of these, those that came back without writes they had said were durable (rule 8), and that
+    /// nobody had found out before.
     pub rolled_back: PositionSet,
     /// Writes rolled forward.
     pub rolled_forward: u64,
@@ -146,6 +147,8 @@ impl<P: Peers> Coordinator<P> {
             let few_answer = rolled_back.is_empty();
             return Err(if few_answer { SetError::Unavailable } else { SetError::RolledBack });
         }
+        let is_news = |position: &Position| !hellos[position].identity.rebuilding;
+        let news: PositionSet = rolled_back.iter().filter(is_news).collect();
         // Only where the others suffice: otherwise they would be out for good, all together.
         self.distrust(rolled_back).await;
         let old = self.newest_view(&hellos)?;
@@ -153,12 +156,13 @@ impl<P: Peers> Coordinator<P> {
         let sound = self.sound(&hellos, &old, rolled_back);
         if hellos.len() < quorums.view_majority && !few_do {
             let change = self.read_only(&hellos, old, sound, standstill).await?;
-            return Ok(Change { rolled_back, ..change });
+            return Ok(Change { rolled_back: news, ..change });
         }
         // Who admits a drive has seen it rebuilt; one that is not was put in its place since.
         let is_rebuilt = |(_, hello): &(&Position, &Hello)| !hello.identity.rebuilding;
         let rebuilt: PositionSet = hellos.iter().filter(is_rebuilt).map(|(at, _)| *at).collect();
-        let admit = admit.and(rebuilt);
+        // What it was told of may have turned out to be settled since: it catches up again.
+        let admit = admit.and(rebuilt).minus(Self::told_only(&hellos, sound.or(admit)));
         let reachable = sound.or(admit);
         let may_shrink = self.floor_holds(reachable) && self.can_spare_away(&hellos, &old, sound);
         // Otherwise drives that do not answer stay in the view: reads only.
@@ -188,7 +192,7 @@ impl<P: Peers> Coordinator<P> {
         self.note_peers(&hellos, &decided, reachable).await;
         self.put_in_force(&installed, answering).await;
         let behind = answering.minus(reachable);
-        Ok(Change { installed, held, behind, rolled_back, rolled_forward, aborted, lost })
+        Ok(Change { installed, held, behind, rolled_back: news, rolled_forward, aborted, lost })
     }
 
     fn floor_holds(&self, in_sync: PositionSet) -> bool {

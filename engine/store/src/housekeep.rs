@@ -168,6 +168,9 @@ impl<E: Env> Shared<E> {
         let hurry = self.is_tight(&self.space.borrow());
         for (key, _) in &page.entries {
             let Some(data) = IndexKey(key.clone()).data_id() else { continue };
+            if memory.drops.contains_key(&data) {
+                continue;
+            }
             let since = *memory.releases.entry(data).or_insert(now);
             if hurry || now.saturating_sub(since) >= self.config.release_delay_us {
                 self.carry_out_release(memory, data).await?;

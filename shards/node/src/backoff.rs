@@ -13,10 +13,10 @@ const LONGEST_US: u64 = 320_000_000;
 /// A drive that worked so long begins anew.
 const LONG_ENOUGH_US: u64 = 600_000_000;
 
-/// When each drive may be opened again, by its index in the configuration.
+/// When each drive may be opened again, by its UUID: another drive in its place does not wait.
 #[derive(Debug, Default)]
 pub(crate) struct Backoff {
-    drives: BTreeMap<usize, Wait>,
+    drives: BTreeMap<String, Wait>,
 }
 
 #[derive(Debug)]
@@ -27,19 +27,19 @@ struct Wait {
 
 impl Backoff {
     /// Whether the drive may be opened now.
-    pub(crate) fn is_due(&self, index: usize, now_us: u64) -> bool {
-        self.drives.get(&index).is_none_or(|wait| now_us >= wait.next_us)
+    pub(crate) fn is_due(&self, uuid: &str, now_us: u64) -> bool {
+        self.drives.get(uuid).is_none_or(|wait| now_us >= wait.next_us)
     }
 
     /// The drive was opened again after a failure.
-    pub(crate) fn opened(&mut self, index: usize, now_us: u64) {
-        let wait_us = match self.drives.get(&index) {
+    pub(crate) fn opened(&mut self, uuid: &str, now_us: u64) {
+        let wait_us = match self.drives.get(uuid) {
             Some(before) if now_us < before.opened_us + LONG_ENOUGH_US => {
                 (2 * (before.next_us - before.opened_us)).min(LONGEST_US)
             }
             _ => FIRST_US,
         };
-        self.drives.insert(index, Wait { opened_us: now_us, next_us: now_us + wait_us });
+        self.drives.insert(uuid.to_owned(), Wait { opened_us: now_us, next_us: now_us + wait_us });
     }
 }
 
@@ -50,18 +50,18 @@ mod tests {
     #[test]
     fn a_drive_that_fails_again_soon_waits_twice_as_long() {
         let mut backoff = Backoff::default();
-        assert!(backoff.is_due(3, 0), "the first failure");
+        assert!(backoff.is_due("three", 0), "the first failure");
         let mut now_us = 0;
         for wait_us in [5, 10, 20, 40, 80, 160, 320, 320].map(|seconds| seconds * 1_000_000) {
-            backoff.opened(3, now_us);
-            assert!(!backoff.is_due(3, now_us + wait_us - 1));
-            assert!(backoff.is_due(4, now_us), "another drive does not wait");
+            backoff.opened("three", now_us);
+            assert!(!backoff.is_due("three", now_us + wait_us - 1));
+            assert!(backoff.is_due("four", now_us), "another drive does not wait");
             now_us += wait_us;
-            assert!(backoff.is_due(3, now_us));
+            assert!(backoff.is_due("three", now_us));
         }
-        backoff.opened(3, now_us);
+        backoff.opened("three", now_us);
         now_us += LONG_ENOUGH_US;
-        backoff.opened(3, now_us);
-        assert!(backoff.is_due(3, now_us + FIRST_US), "it worked for long");
+        backoff.opened("three", now_us);
+        assert!(backoff.is_due("three", now_us + FIRST_US), "it worked for long");
     }
 }

@@ -233,11 +233,7 @@ impl Supervisor {
                 } else {
                     DriveState::Failed
                 };
-                if state == report.state {
-                    return;
-                }
-                report.state = state;
-                report.advice = match state {
+                let advice = match state {
                     DriveState::InSync => String::new(),
                     DriveState::CatchingUp if can_catch_up => {
                         "being brought up to date; wait".to_owned()
@@ -249,6 +245,13 @@ impl Supervisor {
                     DriveState::Missing => report.advice.clone(),
                     DriveState::Failed => advice_for_missing("the drive failed while in use"),
                 };
+                // A failed drive's reason is known better by who looked.
+                let is_same_advice = state != DriveState::CatchingUp || advice == report.advice;
+                if state == report.state && is_same_advice {
+                    return;
+                }
+                report.state = state;
+                report.advice = advice;
                 changed = Some(report.clone());
             });
             if let Some(report) = changed {
@@ -334,7 +337,10 @@ impl Supervisor {
                 // What a view still counts on leaves it first, and comes back through catch-up.
                 let counted = view.serving && view.active.contains(report.position);
                 let out = matches!(report.state, DriveState::Missing | DriveState::Failed);
-                let due = self.backoff.borrow().is_due(index, self.local.env.now_us());
+                // Where the set needs it, a drive is tried at once.
+                let is_needed = !view.serving || view.reads_only;
+                let due = is_needed
+                    || self.backoff.borrow().is_due(&report.uuid, self.local.env.now_us());
                 if report.set == self.set && out && !counted && due {
                     wanted.push(index);
                 }
@@ -353,7 +359,7 @@ impl Supervisor {
                 .await;
             match opened {
                 Ok(Ok((set, uuid))) => {
-                    self.backoff.borrow_mut().opened(index, self.local.env.now_us());
+                    self.backoff.borrow_mut().opened(&uuid, self.local.env.now_us());
                     self.shared().report(index, |report| report.uuid = uuid);
                     self.shared().trouble(set);
                 }

@@ -4,6 +4,7 @@
 use crate::config::{DriveSpec, IoDriverKind, RuntimeConfig};
 use crate::drive::RealDrive;
 use crate::env::RealEnv;
+use crate::files::OpenFile;
 use crate::open::Opened;
 use crate::ring::probe_uring;
 use crate::runtime::ShardRuntime;
@@ -25,7 +26,7 @@ fn config() -> RuntimeConfig {
 
 fn opened(path: PathBuf, file: File) -> Opened {
     Opened {
-        files: vec![(path, file)],
+        files: vec![OpenFile::new(path, file)],
         file_bytes: u64::MAX,
         prepared_bytes: 1 << 20,
         capacity_bytes: 1 << 20,

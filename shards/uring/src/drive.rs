@@ -3,7 +3,7 @@
 use crate::config::{DriveKind, DriveSpec};
 use crate::counters::DriveCounters;
 use crate::env::RealEnv;
-use crate::files::{DriveFile, locate};
+use crate::files::{DriveFile, OpenFile, locate};
 use crate::grow;
 use crate::helper::on_thread;
 use crate::op::{DriveState, Outcome, Piece, Request, Work, io_error};
@@ -92,8 +92,8 @@ impl RealDrive {
             lane,
         };
         let mut files = Vec::new();
-        for (path, file) in opened.files {
-            files.push(Rc::new(core.borrow_mut().attach(Arc::new(file), path)));
+        for file in opened.files {
+            files.push(Rc::new(core.borrow_mut().attach(file)));
         }
         let (capacity_bytes, io_bytes_max) = (opened.capacity_bytes, opened.io_bytes_max);
         let inner = Inner {
@@ -256,9 +256,10 @@ impl RealDrive {
                     // Holds the drive's lock for as long as this thread writes.
                     let _locked = first;
                     grow::next_file(&directory, index, file_bytes, direct, &abort)
+                        .map(|(path, file)| OpenFile::new(path, file))
                 });
-                let (path, file) = grown.await??;
-                let file = inner.core.borrow_mut().attach(Arc::new(file), path);
+                let file = grown.await??;
+                let file = inner.core.borrow_mut().attach(file);
                 inner.files.borrow_mut().push(Rc::new(file));
                 inner.prepared_bytes.set(prepared_bytes + file_bytes);
             }

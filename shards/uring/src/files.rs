@@ -30,15 +30,29 @@ pub(crate) struct DriveFile {
     pub(crate) flushed_through: Cell<u64>,
 }
 
-impl DriveFile {
-    pub(crate) fn new(
-        file: Arc<File>,
-        path: PathBuf,
-        slot: Option<u32>,
-        retired: RetiredSlots,
-    ) -> Self {
-        let (writes_done, flushed_through) = (Cell::new(1), Cell::new(0));
+/// A file as whoever opened it found it.
+pub(crate) struct OpenFile {
+    file: Arc<File>,
+    path: PathBuf,
+    waits: bool,
+}
+
+impl OpenFile {
+    /// **Runs on** the thread that opened the file: its file system is asked, and may not answer.
+    pub(crate) fn new(path: PathBuf, file: File) -> Self {
         let waits = submission_waits(&file);
+        Self { file: Arc::new(file), path, waits }
+    }
+
+    pub(crate) fn raw(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
+}
+
+impl DriveFile {
+    pub(crate) fn new(open: OpenFile, slot: Option<u32>, retired: RetiredSlots) -> Self {
+        let OpenFile { file, path, waits } = open;
+        let (writes_done, flushed_through) = (Cell::new(1), Cell::new(0));
         Self { file, path, slot, waits, retired, writes_done, flushed_through }
     }
 

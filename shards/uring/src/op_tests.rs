@@ -1,6 +1,6 @@
 //! What follows the completions of a write and the flush linked to it, in every order and outcome.
 
-use crate::files::{DriveFile, RetiredSlots};
+use crate::files::{DriveFile, OpenFile, RetiredSlots};
 use crate::op::{DriveState, Half, Op, Pair, Piece, Step, Work};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -15,8 +15,8 @@ const CANCELED: i32 = -libc::ECANCELED;
 
 fn pair() -> Op {
     let path = PathBuf::from("/dev/null");
-    let file = Arc::new(File::open(&path).unwrap());
-    let file = Rc::new(DriveFile::new(file, path, None, RetiredSlots::default()));
+    let file = OpenFile::new(path.clone(), File::open(&path).unwrap());
+    let file = Rc::new(DriveFile::new(file, None, RetiredSlots::default()));
     let state = DriveState {
         counters: Arc::default(),
         queue_depth: 1,

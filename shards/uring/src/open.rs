@@ -2,6 +2,7 @@
 //! thread.
 
 use crate::config::{DriveKind, DriveSpec};
+use crate::files::OpenFile;
 use crate::grow::{data_path, first_file, make_direct, preparing_path};
 use crate::lock::{open_device, open_file, open_locked, patiently};
 use crate::sys::set_direct;
@@ -78,7 +79,7 @@ impl OpenError {
 
 /// A drive found, locked and opened; not yet part of a shard.
 pub(crate) struct Opened {
-    pub(crate) files: Vec<(PathBuf, File)>,
+    pub(crate) files: Vec<OpenFile>,
     /// Bytes per file; endless for a single one.
     pub(crate) file_bytes: u64,
     pub(crate) prepared_bytes: u64,
@@ -110,7 +111,7 @@ fn open_single(spec: &DriveSpec) -> Result<Opened, OpenError> {
     let len = file.metadata().map_err(fault)?.len();
     let prepared_bytes = len - len % BLOCK;
     Ok(Opened {
-        files: vec![(path.clone(), file)],
+        files: vec![OpenFile::new(path.clone(), file)],
         file_bytes: u64::MAX,
         prepared_bytes,
         capacity_bytes: (spec.capacity_bytes - spec.capacity_bytes % BLOCK).max(prepared_bytes),
@@ -131,7 +132,7 @@ fn open_block_device(spec: &DriveSpec) -> Result<Opened, OpenError> {
     let len = file.seek(SeekFrom::End(0)).map_err(fault)?;
     let capacity_bytes = len - len % BLOCK;
     Ok(Opened {
-        files: vec![(path.clone(), file)],
+        files: vec![OpenFile::new(path.clone(), file)],
         file_bytes: u64::MAX,
         prepared_bytes: capacity_bytes,
         capacity_bytes,
@@ -188,7 +189,7 @@ fn open_directory(spec: &DriveSpec, file_bytes: u64) -> Result<Opened, OpenError
     }
     let prepared_bytes = file_bytes * files.len() as u64;
     Ok(Opened {
-        files,
+        files: files.into_iter().map(|(path, file)| OpenFile::new(path, file)).collect(),
         file_bytes,
         prepared_bytes,
         capacity_bytes: (spec.capacity_bytes - spec.capacity_bytes % file_bytes)

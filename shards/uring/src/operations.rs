@@ -5,16 +5,13 @@
 
 use crate::config::{IoDriverKind, RuntimeConfig};
 use crate::counters::add;
-use crate::files::{DriveFile, RetiredSlots};
+use crate::files::{DriveFile, OpenFile, RetiredSlots};
 use crate::op::{DriveState, Op, Pair, Request, Step, Work, io_error};
 use crate::pool::{Event, Lane, Pool};
 use crate::ring::Ring;
 use engine_env::{Arena, IoError};
 use shards_executor::{Unparker, now_us};
-use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -103,12 +100,12 @@ impl Core {
     }
 
     /// Makes an open file usable for operations.
-    pub(crate) fn attach(&mut self, file: Arc<File>, path: PathBuf) -> DriveFile {
+    pub(crate) fn attach(&mut self, file: OpenFile) -> DriveFile {
         let slot = match &mut self.backend {
-            Backend::Ring(ring) if !self.closed => ring.attach(file.as_raw_fd()),
+            Backend::Ring(ring) if !self.closed => ring.attach(file.raw()),
             _ => None,
         };
-        DriveFile::new(file, path, slot, self.retired.clone())
+        DriveFile::new(file, slot, self.retired.clone())
     }
 
     /// The threads of a new drive, where drives have some.
