@@ -9,6 +9,7 @@ import os
 import program  # noqa: F401 - puts tests/lib on the path
 
 import fallback
+import full
 import given
 import lifetime
 import settings
@@ -21,7 +22,7 @@ def main():
     watchdog(number("BASALT_TIMEOUT", 900))
     only = os.environ.get("BASALT_ONLY", "")
     suite = Suite("server")
-    for group in (given, settings, lifetime, watch, fallback):
+    for group in (given, settings, lifetime, watch, fallback, full):
         for check in group.CHECKS:
             if only in check.__name__:
                 suite.run_one(check.__name__, check)

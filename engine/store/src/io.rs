@@ -141,7 +141,12 @@ impl<E: Env> Shared<E> {
     ) -> Result<T, DriveError> {
         let end_us = self.env.now_us() + self.config.room_wait_us;
         loop {
-            let outcome = self.with_growth(&mut allocate).await;
+            let mut outcome = self.with_growth(&mut allocate).await;
+            // What was deleted a moment ago is room soon.
+            let frees = self.state.borrow().releases_waiting > 0;
+            if frees && matches!(outcome, Err(DriveError::Full)) {
+                outcome = Err(DriveError::Cleaning);
+            }
             if outcome.is_err() {
                 self.housekeeping_wanted();
             }

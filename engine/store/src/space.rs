@@ -48,6 +48,8 @@ pub(crate) struct Space {
     partial: BTreeSet<u32>,
     /// What could be free when it was reckoned last, and the free segments and `unmerged` then.
     judged: Option<(u32, bool, u32)>,
+    /// What was freed since, log and data.
+    freed_bytes: u64,
     prepared: u32,
     segment_bytes: u64,
     append: Option<(SegmentId, u32)>,
@@ -94,6 +96,7 @@ impl Space {
             slots,
             partial: BTreeSet::new(),
             judged: None,
+            freed_bytes: 0,
             prepared: prepared.min(segment_count),
             segment_bytes,
             append: None,
@@ -332,6 +335,7 @@ impl Space {
             && *same == generation
         {
             *live_bytes = live_bytes.saturating_sub(bytes);
+            self.freed_bytes += bytes;
         }
     }
 

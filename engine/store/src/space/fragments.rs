@@ -218,6 +218,7 @@ impl Space {
         for extent in &fragment.extents {
             self.mark(fragment.append, *extent, false);
         }
+        self.freed_bytes += fragment.fragment_bytes();
     }
 
     /// What a checkpoint holds of the data segments: settled space only.
@@ -227,6 +228,7 @@ impl Space {
             free: BTreeSet::new(),
             partial: BTreeSet::new(),
             judged: None,
+            freed_bytes: 0,
             prepared: self.prepared,
             segment_bytes: self.segment_bytes,
             append: None,

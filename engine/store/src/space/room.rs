@@ -6,6 +6,9 @@ use super::{NoSpace, Slot, Space, UNIT_BYTES};
 /// last room would cost copying nearly all of a segment to free little of it.
 const GARBAGE_SHARE: u64 = 10;
 
+/// The drive is judged anew once so many parts of a segment were freed.
+const FREED_SHARE: u64 = 8;
+
 impl Space {
     /// Whether data may take a segment beyond `promised` ones and the reserve.
     pub(super) fn check_room(&mut self, promised: u32) -> Result<(), NoSpace> {
@@ -22,16 +25,18 @@ impl Space {
     }
 
     /// Free segments of a drive without garbage. Many ask while room is short: it is reckoned anew
-    /// only where something came of cleaning.
+    /// only where something came of cleaning, or was freed.
     fn could_be_free(&mut self) -> u32 {
         let now = (self.free_segments(), self.unmerged);
         if let Some((free, unmerged, could_be_free)) = self.judged
             && (free, unmerged) == now
+            && self.freed_bytes < self.segment_bytes / FREED_SHARE
         {
             return could_be_free;
         }
         let could_be_free = self.had_segments().saturating_sub(self.live_segments());
         self.judged = Some((now.0, now.1, could_be_free));
+        self.freed_bytes = 0;
         could_be_free
     }
 
