@@ -73,13 +73,22 @@ struct Found {
 }
 
 impl<P: Peers> Coordinator<P> {
+    /// Whether a drive can catch up from the drives in sync: a key that none of them leads would be
+    /// absent for good.
+    #[must_use]
+    pub fn can_catch_up(&self, installed: &Installed) -> bool {
+        installed.serving
+            && (self.config.leads_every_key(installed.active)
+                || self.peers.breaks(Rule::CatchUpFromAll))
+    }
+
     /// Brings a drive that is outside the view up to date and admits it. Changes of view go on
     /// beside it, but for its first and last moments.
     ///
     /// # Errors
     /// `Unavailable` where the drives in sync do not lead every key (`can_catch_up`), where the view
-    /// is not (any more) the one given, or the drive or the set fails
-    /// meanwhile; to be tried again, after a change of view if `must_change` says so.
+    /// is not (any more) the one given, or the drive or the set fails meanwhile; to be tried again,
+    /// after a change of view if `must_change` says so.
     pub async fn catch_up(
         &self,
         position: Position,
@@ -101,17 +110,6 @@ impl<P: Peers> Coordinator<P> {
             self.left_behind(&way.installed);
         }
         outcome.map(|change| (way.found.into_inner().done, change))
-    }
-}
-
-impl<P: Peers> Coordinator<P> {
-    /// Whether a drive can catch up from the drives in sync: a key that none of them leads would be
-    /// absent for good.
-    #[must_use]
-    pub fn can_catch_up(&self, installed: &Installed) -> bool {
-        installed.serving
-            && (self.config.leads_every_key(installed.active)
-                || self.peers.breaks(Rule::CatchUpFromAll))
     }
 }
 
