@@ -12,7 +12,7 @@ fn main() {
         }
     }
     let commit = git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(|| "unknown".to_owned());
-    println!("cargo::rustc-env=BASALT_COMMIT={commit}");
+    println!("cargo::rustc-env=COMMIT_OF_BUILD={commit}");
 }
 
 fn git(arguments: &[&str]) -> Option<String> {

@@ -3,9 +3,10 @@
 /// Version of the package.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Commit it was built from, or "unknown".
-pub const COMMIT: &str = env!("BASALT_COMMIT");
+pub const COMMIT: &str = env!("COMMIT_OF_BUILD");
 /// Both, for `--version`.
-pub const LONG: &str = concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("BASALT_COMMIT"), ")");
+pub const LONG: &str =
+    concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("COMMIT_OF_BUILD"), ")");
 
 #[cfg(test)]
 mod tests {
@@ -15,5 +16,12 @@ mod tests {
             && super::COMMIT.chars().all(|letter| letter.is_ascii_hexdigit());
         assert!(hash || super::COMMIT == "unknown", "{}", super::COMMIT);
         assert!(super::LONG.contains(super::VERSION));
+    }
+
+    /// `cargo run` hands what a build script sets on to the program, which refuses settings that it
+    /// does not know.
+    #[test]
+    fn the_build_sets_no_setting() {
+        assert!(!include_str!("../build.rs").contains("rustc-env=BASALT_"));
     }
 }
