@@ -12,8 +12,9 @@ WORKS = ["flush", "compaction", "cleaning", "growth"]
 PHASES = ["first format", "recovery", *WORKS]
 DEBUG = ["--log-level", "debug"]
 AIM = pathlib.Path(__file__).with_name("aim.py")
-# So often growth is aimed at before other work, and so long is waited for work to begin.
-GROWTH_FIRST, WORK_WAIT_S = 2, 6
+# So long is waited for work to begin. So often growth must be hit before other work is aimed at;
+# it ends once the load has all the room it needs, so that it is not tried for ever.
+WORK_WAIT_S, GROWTH_FIRST, GROWTH_TRIES = 6, 2, 6
 WORK_LINE = re.compile(r"background work (begins|ends) work=(\w+) drive=(\S+)")
 
 
@@ -50,12 +51,15 @@ class Aim:
 
     def __init__(self, random, by_phase):
         self.random, self.by_phase = random, by_phase
+        self.growth_tries = 0
 
     def shoot(self, life, load, delay_s, *action):
         """Under load, does it (`kill PID` or `write FILE LINE`) once the work that was hit least
         begins; False where no work was aimed at, or it did not begin."""
-        load.stopping.wait(self.random.uniform(0.1, 2))
         target = self._target()
+        # A drive grows in the first moments of a load.
+        earliest_s, latest_s = (0, 0.1) if target == "growth" else (0.1, 2)
+        load.stopping.wait(self.random.uniform(earliest_s, latest_s))
         if target is None:
             return False
         life.read()
@@ -66,11 +70,12 @@ class Aim:
         return done.returncode == 0
 
     def _target(self):
-        """Growth comes first: it ends where the drive has its size."""
+        """Growth comes first."""
+        if self.by_phase["growth"] < GROWTH_FIRST and self.growth_tries < GROWTH_TRIES:
+            self.growth_tries += 1
+            return "growth"
         if self.random.random() < 0.5:
             return None
-        if self.by_phase["growth"] < GROWTH_FIRST:
-            return "growth"
         return min(WORKS, key=lambda work: (self.by_phase[work], self.random.random()))
 
 

@@ -25,13 +25,13 @@ def binary():
 class Mount:
     """One file system, mounted and unmounted over and over on one backing directory."""
 
-    def __init__(self, root, capacity_mib=16384, lie=False):
+    def __init__(self, root, capacity_mib=16384):
         self.root = pathlib.Path(root)
         self.point = self.root / "mount"
         self.backing = self.root / "backing"
         self.point.mkdir(parents=True)
         self.backing.mkdir()
-        self.arguments = ["--capacity-mib", str(capacity_mib)] + (["--lie"] if lie else [])
+        self.arguments = ["--capacity-mib", str(capacity_mib)]
         self.process = None
 
     @property
@@ -91,10 +91,10 @@ class Mount:
 class Machine:
     """A server whose drives lie on a file system that can lose power, fail and stall."""
 
-    def __init__(self, seed, drives=6, args=(), lie=False):
+    def __init__(self, seed, drives=6, args=()):
         self.random = random.Random(seed)
         self.server = Server(drives=0, args=args)
-        self.mount = Mount(self.server.root / "power", lie=lie)
+        self.mount = Mount(self.server.root / "power")
         self.mount.mount(self.random.getrandbits(32))
         self.server.drives = [self.mount.point / f"d{n}" for n in range(1, drives + 1)]
         for drive in self.server.drives:

@@ -90,15 +90,20 @@ class Filler:
                 self.objects[name] = size
         return status, code
 
-    def fill(self):
-        """Writes until each client was refused a few times in a row, for a key lies on some of the
-        drives and one is full before the others; gives how many were taken."""
+    def fill(self, sizes=()):
+        """Writes objects of the sizes given, then of any, until each client was refused a few
+        times in a row, for drives are not full all at once; gives how many were taken."""
         before = len(self.objects)
+        sizes = list(sizes)
 
         def work(client, chance):
             refused = 0
             while refused < 5:
-                answer = self.put(client, chance.choice(SIZES))
+                try:
+                    size = sizes.pop()
+                except IndexError:
+                    size = chance.choice(SIZES)
+                answer = self.put(client, size)
                 assert answer == FULL or answer[0] == 200, answer
                 refused = refused + 1 if answer == FULL else 0
 
@@ -143,15 +148,16 @@ def a_full_store_says_so_and_takes_again_what_deletes_free():
         assert Client(server).ask("GET", "/full")[2].count(b"<Key>") == 1000
         for number in range(ROUNDS):
             half = chance.sample(sorted(filler.objects), len(filler.objects) // 2)
+            sizes = [filler.objects[name] for name in half]
             filler.delete(half)
             if number > 0:
                 assert server.stop() == 0
                 server.start()
-            taken = filler.fill()
+            taken = filler.fill(sizes)
             print(f"  {len(half)} deleted, {taken} taken again", flush=True)
             filler.check(300)
-            # A drive keeps a tenth of its log as garbage, which the first filling did not have.
-            assert taken >= len(half) * 85 // 100
+            # What a segment's end cannot hold and what the index needs is not always the same.
+            assert taken >= len(half) * 97 // 100
         filler.delete(sorted(filler.objects))
         assert Client(server).ask("DELETE", "/full")[0] == 204
         assert server.stop() == 0 and not server.panics()

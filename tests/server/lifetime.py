@@ -202,6 +202,9 @@ def connections_and_heads_have_limits():
             assert least <= seconds <= most, (data, seconds)
             assert answer.startswith(b"HTTP/1.1 200") == (data == live), answer
         put = SlowPut(program)
+        # On another gateway thread it may be heard of later than what follows.
+        in_work = "\nbasalt_s3_requests_in_work 1\n"
+        wait_for("the PUT is in work", lambda: in_work in program.get("/-/metrics")[1], 5)
         answer, _ = exchange(port, b"GET /slow HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
         assert b" 503 " in answer and b"<Code>SlowDown</Code>" in answer, answer
         assert program.get("/-/health/ready")[0] == 200

@@ -284,7 +284,9 @@ impl<E: Env> Shared<E> {
         match outcome {
             // The log must be cut short first.
             Ok(false) => return Ok(()),
-            Ok(true) | Err(DriveError::Full | DriveError::Io(IoError::Failed(_))) => {}
+            Ok(true)
+            | Err(DriveError::Full | DriveError::Cleaning | DriveError::Io(IoError::Failed(_))) => {
+            }
             Err(error) => return Err(error),
         }
         for victim in victims {
@@ -309,7 +311,10 @@ impl<E: Env> Shared<E> {
             for (_, entry) in &page.entries {
                 let Some(value) = &entry.value else { continue };
                 let record = FragmentRecord::from_value(value)?;
-                if record.extents.iter().any(|extent| victims.contains(&extent.segment)) {
+                // A victim that is empty by now may be somebody else's already.
+                let is_in_victims = record.append
+                    && record.extents.iter().any(|extent| victims.contains(&extent.segment));
+                if is_in_victims {
                     if !self.space.borrow().log_may_take(true) {
                         return Ok(false);
                     }

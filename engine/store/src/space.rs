@@ -188,9 +188,11 @@ impl Space {
         self.prepared = prepared.min(self.segment_count());
     }
 
-    /// Bytes data may still take: free segments above the reserve, free granules.
+    /// Bytes data may take now: free segments above the reserve and the share cleaning leaves,
+    /// free granules.
     pub(crate) fn free_bytes(&self) -> u64 {
-        let whole = u64::from(self.free_segments().saturating_sub(self.reserve()));
+        let free = self.free_segments().min(self.free_without_garbage());
+        let whole = u64::from(free.saturating_sub(self.reserve()));
         let granules: u64 = self
             .partial
             .iter()

@@ -59,10 +59,7 @@ macro_rules! wide_id {
 
         impl fmt::Display for $name {
             fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                for byte in self.0 {
-                    write!(formatter, "{byte:02x}")?;
-                }
-                Ok(())
+                write!(formatter, "{:032x}", u128::from_be_bytes(self.0))
             }
         }
 

@@ -5,6 +5,7 @@
 //! (`ready.rs` holds the argument); the driver is turned at least once per `budget` polls.
 
 mod clock;
+mod cpu_time;
 mod executor;
 mod park;
 mod ready;
@@ -13,6 +14,7 @@ mod thread;
 mod timers;
 
 pub use clock::{now_us, wall_ms};
+pub use cpu_time::process_cpu_seconds;
 pub use executor::{Driver, Executor, ExecutorOptions, Handle};
 pub use park::{Park, ParkDriver, Unpark, Unparker};
 pub use thread::{PinnedThread, allowed_cpus, start_pinned_thread};

@@ -27,6 +27,8 @@ struct Inner {
     broken: BrokenRules,
     trace: u64,
     steps: u64,
+    aim: Option<&'static str>,
+    hit: bool,
 }
 
 #[derive(Default)]
@@ -75,6 +77,8 @@ impl World {
                 broken: BrokenRules::NONE,
                 trace: seed,
                 steps: 0,
+                aim: None,
+                hit: false,
             })),
             ready: Arc::default(),
         }
@@ -94,6 +98,28 @@ impl World {
     /// From now on the stores of this world are without these rules.
     pub fn set_broken(&self, broken: BrokenRules) {
         self.inner.borrow_mut().broken = broken;
+    }
+
+    /// Looks out for writes that come from a source file whose path ends like this.
+    pub fn aim(&self, file: Option<&'static str>) {
+        let mut inner = self.inner.borrow_mut();
+        (inner.aim, inner.hit) = (file, false);
+    }
+
+    /// Whether it looks out for writes.
+    #[must_use]
+    pub fn is_aimed(&self) -> bool {
+        self.inner.borrow().aim.is_some()
+    }
+
+    /// Whether such a write was handed to a drive since the last call.
+    pub fn take_hit(&self) -> bool {
+        std::mem::take(&mut self.inner.borrow_mut().hit)
+    }
+
+    pub(crate) fn note_write(&self, file: &str) {
+        let mut inner = self.inner.borrow_mut();
+        inner.hit |= inner.aim.is_some_and(|aim| file.ends_with(aim));
     }
 
     /// A number that depends on every step so far: two runs of a seed must agree.

@@ -34,8 +34,6 @@ pub struct Options {
     pub capacity_bytes: u64,
     /// Unflushed bytes a file keeps before its oldest become durable by themselves.
     pub cache_bytes_max: usize,
-    /// Flushes of files answer and do nothing: proves that a test can fail.
-    pub lie: bool,
 }
 
 /// A file or a directory.
@@ -69,6 +67,8 @@ pub struct Disk {
     owner: (u32, u32),
     faults: BTreeMap<u64, Fault>,
     loss_after: Option<u64>,
+    /// Flushes of files answer and do nothing: proves that a test can fail.
+    lies: bool,
     lost: bool,
     writes: u64,
     flushes: u64,
@@ -100,6 +100,7 @@ impl Disk {
             options,
             faults: BTreeMap::new(),
             loss_after: None,
+            lies: false,
             lost: false,
             writes: 0,
             flushes: 0,
@@ -202,6 +203,10 @@ impl Disk {
         match words[..] {
             ["lose"] => self.lose().map_err(errno),
             ["sync"] => self.check().and_then(|()| self.sync_all().map_err(errno)),
+            ["lie"] => {
+                self.lies = true;
+                self.check()
+            }
             ["after", count] => {
                 let count: u64 = count.parse().map_err(|_| libc::EINVAL)?;
                 self.loss_after = (count > 0).then_some(count);
@@ -437,7 +442,7 @@ impl Disk {
             return Err(self.fail_now());
         }
         match self.inodes.get_mut(&number).ok_or(libc::ENOENT)? {
-            Inode { file: Some(_), .. } if self.options.lie => {}
+            Inode { file: Some(_), .. } if self.lies => {}
             Inode { file: Some(file), .. } => file.flush(),
             Inode { file: None, .. } => self.names.sync(number),
         }

@@ -29,9 +29,6 @@ struct Arguments {
     /// Unflushed bytes a file keeps before its oldest become durable by themselves.
     #[arg(long, default_value_t = 64)]
     cache_mib: u16,
-    /// Answers flushes of files without doing them: proves that a test can fail.
-    #[arg(long)]
-    lie: bool,
     /// An empty directory.
     mount_point: PathBuf,
 }
@@ -43,7 +40,6 @@ fn main() -> Result<(), String> {
         seed: arguments.seed,
         capacity_bytes: arguments.capacity_mib.saturating_mul(1 << 20),
         cache_bytes_max: usize::from(arguments.cache_mib) << 20,
-        lie: arguments.lie,
     };
     let disk = Disk::open(options).map_err(|error| format!("backing directory: {error}"))?;
     let name = MountOption::FSName("powerloss".to_owned());

@@ -121,6 +121,9 @@ struct SetArguments {
     /// Drives come back as they were so many served starts ago.
     #[arg(long, default_value_t = 0)]
     rolled_back: u8,
+    /// Processes die while a write is on its way that comes from one source file of the store.
+    #[arg(long)]
+    aimed: bool,
     /// The set is without this rule.
     #[arg(long, value_parser = rule_named)]
     without: Option<Rule>,
@@ -157,6 +160,7 @@ impl SetArguments {
             interrupts: false,
             no_replacing: false,
             rolled_back: 0,
+            aimed: false,
             without: None,
         }
     }
@@ -172,6 +176,7 @@ impl SetArguments {
             interrupts: self.interrupts,
             replaces: !self.no_replacing,
             rolled_back: self.rolled_back,
+            aimed: self.aimed,
             broken: broken(self.without),
         }
     }
@@ -308,6 +313,11 @@ fn ci(steps: u64) -> Result<(), Failure> {
         let beyond = SetArguments { beyond_parity: true, ..usual };
         one_shape(&beyond, Shape { data, parity }, steps / 2)?;
     }
+    all_shapes(&SetArguments { aimed: true, ..usual }, steps / 4)?;
+    let aimed_in_rot = SetArguments { aimed: true, rot: true, ..usual };
+    for (data, parity) in [(2, 1), (4, 2)] {
+        one_shape(&aimed_in_rot, Shape { data, parity }, steps / 2)?;
+    }
     let some =
         RotArguments { seeds: u64::MAX, first: 1, flips: CI_FLIPS, geometry: None, twice: false };
     rot(&some, steps / 4)?;
@@ -316,14 +326,20 @@ fn ci(steps: u64) -> Result<(), Failure> {
 }
 
 fn main() -> ExitCode {
-    let outcome = match Arguments::parse().command {
+    let command = Arguments::parse().command;
+    let writes = !matches!(command, Command::Twins(_));
+    let outcome = match command {
         Command::Drive(arguments) => all_drives("drive", &arguments, u64::MAX),
         Command::Set(arguments) => all_shapes(&arguments, u64::MAX),
         Command::Rot(arguments) => rot(&arguments, u64::MAX),
-        Command::Ci { steps } => ci(steps).inspect(|()| print_write_sites()),
+        Command::Ci { steps } => ci(steps),
         Command::Twins(arguments) => twins_command::run(&arguments),
     };
     match outcome {
+        Ok(()) if writes => {
+            print_write_sites();
+            ExitCode::SUCCESS
+        }
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("FAILED: {}\nagain: {}", failure.what, failure.again);

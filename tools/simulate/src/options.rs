@@ -103,6 +103,8 @@ pub struct SetOptions {
     pub replaces: bool,
     /// Drives come back as they were so many served starts ago; 0 for never.
     pub rolled_back: u8,
+    /// Processes die while a write is on its way that comes from one source file of the store.
+    pub aimed: bool,
     /// Rules that the set is without.
     pub broken: BrokenRules,
 }
@@ -121,6 +123,7 @@ impl SetOptions {
             interrupts: false,
             replaces: true,
             rolled_back: 0,
+            aimed: false,
             broken: BrokenRules::NONE,
         }
     }
@@ -141,6 +144,7 @@ impl SetOptions {
             (self.slow, " --slow"),
             (self.interrupts, " --interrupts"),
             (!self.replaces, " --no-replacing"),
+            (self.aimed, " --aimed"),
         ];
         let set = flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| *flag);
         let mut text: String = set.collect();

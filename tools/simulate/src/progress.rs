@@ -4,11 +4,16 @@
 //! thing found wrong ends the run.
 
 use crate::process::{Process, Site};
+use shards_sim::Random;
 
 /// A set comes into service, heals and ends its requests within so many steps.
 pub const PROGRESS_STEPS_MAX: u64 = 6_000_000;
 /// A check ends within so many.
 const CHECK_STEPS_MAX: u64 = 60_000_000;
+/// A write is on its way for about so many steps: where little else runs, and where much does.
+const AIM_STEPS: [u64; 3] = [2, 6, 24];
+/// One in so many of those writes is taken, so that the later ones of a start have their turn.
+const AIM_ONE_IN: [u64; 3] = [1, 4, 16];
 
 impl Site {
     /// Runs a task to its end.
@@ -33,6 +38,24 @@ impl Site {
             }
         }
         self.verdict.get()
+    }
+
+    /// Runs some steps, or fewer where the world aims at a write and one is on its way: only a few
+    /// more may follow then.
+    pub fn steps_to_crash(&self, steps: u64, random: &mut Random) -> Result<(), String> {
+        if !self.world.is_aimed() {
+            return self.steps(steps);
+        }
+        self.world.take_hit();
+        let one_in = *random.pick(&AIM_ONE_IN);
+        for _ in 0..steps {
+            self.steps(1)?;
+            if self.world.take_hit() && random.one_in(one_in) {
+                let most = *random.pick(&AIM_STEPS);
+                return self.steps(random.below(most));
+            }
+        }
+        Ok(())
     }
 
     /// Runs until something holds; it must in time.

@@ -6,6 +6,8 @@
 //! away, than the parity and the majority of a view allow, and what was rotten is healed before
 //! others go.
 
+mod crashes;
+
 use crate::drives::{Drives, Health};
 use crate::model::{Model, Value};
 use crate::options::{INLINE_BYTES_MAX, SetOptions, Shape, Swarm};
@@ -23,6 +25,9 @@ use std::rc::Rc;
 
 /// Looking at the drives ends within so many steps.
 const LOOK_STEPS_MAX: u64 = 10_000_000;
+
+/// A pass in which drives were found rotten is followed by another, at most so many in all.
+const SCRUBS_MAX: u32 = 5;
 
 /// Which structures of a round rot: all, those of clients' bytes, those a drive opens with, the
 /// index, the log.
@@ -233,6 +238,8 @@ impl RotWorld {
         }
         if at_rest {
             self.process = start(&self.site);
+            self.crash_in_start()?;
+            self.crash_in_anew()?;
         }
         Ok(())
     }
@@ -305,6 +312,8 @@ impl RotWorld {
     fn read_all(&mut self) -> Result<(), String> {
         let is_served = |process: &Process| process.status.is_writable();
         self.site.until(&self.process, "the set serves", is_served)?;
+        self.crash_in_scrub()?;
+        self.site.until(&self.process, "the set serves again", is_served)?;
         let before = self.healed();
         self.judge()?;
         let process = Rc::clone(&self.process);
@@ -313,14 +322,30 @@ impl RotWorld {
         let by_reads = self.healed().saturating_sub(before);
         self.site.totals.borrow_mut().healed_by_reads += by_reads;
         self.wait_whole("rotten drives come back")?;
-        self.scrub()?;
-        self.wait_whole("drives that were found rotten come back")?;
+        self.scrub_whole()?;
         let is_healed = |process: &Process| short_of(process) == 0;
         self.site.until(&self.process, "everything is healed", is_healed)
     }
 
-    fn scrub(&self) -> Result<(), String> {
+    /// Scrubs until a pass saw every drive under one view: an owner asks whether the others have
+    /// its fragments, and one that goes out in the middle leaves that to nobody in this pass.
+    fn scrub_whole(&self) -> Result<(), String> {
+        for _ in 0..SCRUBS_MAX {
+            let changes = self.site.totals.borrow().view_changes;
+            let scrubbed = self.scrub()?;
+            self.wait_whole("drives that were found rotten come back")?;
+            let under_one_view = self.site.totals.borrow().view_changes == changes;
+            if under_one_view && scrubbed == self.site.config.all().len() {
+                return Ok(());
+            }
+        }
+        Err(format!("{SCRUBS_MAX} scrubs, and none was whole"))
+    }
+
+    /// How many drives were scrubbed to the end.
+    fn scrub(&self) -> Result<usize, String> {
         let process = Rc::clone(&self.process);
+        let before = self.site.totals.borrow().scrubs;
         let pace = ScrubPace { bytes_per_second: u64::MAX };
         let scrub = async move {
             let members: Vec<_> =
@@ -329,7 +354,8 @@ impl RotWorld {
             let done = join_all(scrubs).await.iter().filter(|outcome| outcome.is_ok()).count();
             process.count(|totals| totals.scrubs += done as u64);
         };
-        self.site.finish(scrub, "scrubbing")
+        self.site.finish(scrub, "scrubbing")?;
+        Ok((self.site.totals.borrow().scrubs - before) as usize)
     }
 
     fn judge(&mut self) -> Result<(), String> {

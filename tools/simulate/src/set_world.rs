@@ -25,6 +25,17 @@ const PATIENCE_STEPS: u64 = 20_000;
 const SLOWER: [u64; 4] = [1, 1, 3, 10];
 /// A process that dies while it writes a view makes at most so many steps more.
 const INTERRUPT_STEPS: u64 = 40;
+/// Files of the store whose writes are rare, one of which a seed aims at: the rarest more often.
+const AIMS: [&str; 8] = [
+    "anew.rs",
+    "linear.rs",
+    "recover.rs",
+    "recover.rs",
+    "recover.rs",
+    "runs.rs",
+    "checkpoint.rs",
+    "fragments.rs",
+];
 
 struct SetWorld {
     site: Site,
@@ -101,6 +112,9 @@ impl SetWorld {
             verdict: Verdict::default(),
         };
         let random = Random::new(seed, "set world");
+        if options.aimed {
+            site.world.aim(Some(*Random::new(seed, "aim").pick(&AIMS)));
+        }
         Ok(Self {
             site,
             options: *options,
@@ -205,10 +219,11 @@ impl SetWorld {
         if self.was_served && self.options.interrupts && self.random.one_in(2) {
             return self.die_while_writing_a_view(process);
         }
-        if self.was_served && self.random.one_in(4) {
+        let early = if self.options.aimed { 2 } else { 4 };
+        if (self.was_served || self.options.aimed) && self.random.one_in(early) {
             // It dies while it recovers or changes the view.
             let steps = self.random.below(8000);
-            return self.site.steps(steps);
+            return self.site.steps_to_crash(steps, &mut self.random);
         }
         if !self.come_into_service(process)? {
             return Ok(());
@@ -315,7 +330,7 @@ impl SetWorld {
         }
         let most = if self.random.one_in(4) { 60_000 } else { 10_000 };
         let steps = self.random.below(most);
-        self.site.steps(steps)
+        self.site.steps_to_crash(steps, &mut self.random)
     }
 
     /// Ends the load, heals every drive, and judges everything. `false`: more was lost than the

@@ -37,6 +37,8 @@ pub struct Status {
     changed_us: Cell<u64>,
     /// Drives that did not open because of rot.
     rotten: Cell<PositionSet>,
+    /// A rotten drive is being emptied.
+    pub begins_anew: Cell<bool>,
     /// For messages.
     last_error: Cell<Option<SetError>>,
 }
@@ -185,7 +187,10 @@ impl Process {
             self.count_store(&member);
         }
         self.status.note_sound(position);
-        match self.site.drives.begin_anew(&self.site.world, position).await {
+        self.status.begins_anew.set(true);
+        let outcome = self.site.drives.begin_anew(&self.site.world, position).await;
+        self.status.begins_anew.set(false);
+        match outcome {
             Ok(()) => {
                 self.count(|totals| totals.begun_anew += 1);
                 self.open(position).await;

@@ -2,30 +2,39 @@
 
 use super::{NoSpace, Slot, Space, UNIT_BYTES};
 
-/// Of log and append segments, one part in so many may be garbage on a full drive. Without it the
-/// last room would cost copying nearly all of a segment to free little of it.
+/// Log and append segments need a part in so many beside what is live. Without it the last room
+/// would cost copying nearly all of a segment to free little of it.
 const GARBAGE_SHARE: u64 = 10;
 
 /// The drive is judged anew once so many parts of a segment were freed.
 const FREED_SHARE: u64 = 8;
 
 impl Space {
-    /// Whether data may take a segment beyond `promised` ones and the reserve.
+    /// Whether data may take a segment beyond `promised` ones and the reserve. The share that
+    /// cleaning leaves is never taken, so that a full drive takes as much again as is deleted.
     pub(super) fn check_room(&mut self, promised: u32) -> Result<(), NoSpace> {
         let kept = self.reserve().saturating_add(promised);
-        self.starving = self.free_segments() <= kept;
-        if !self.starving {
+        let free = self.free_segments();
+        let is_short = free <= kept;
+        // A drive on which all is live needs a third more than is in use at the most.
+        let used = self.had_segments().saturating_sub(free);
+        if free > kept.saturating_add(used / 3 + 1) {
+            self.starving = false;
             return Ok(());
         }
-        if self.unmerged || self.could_be_free() > kept {
-            Err(NoSpace::Cleaning)
-        } else {
-            Err(NoSpace::Full)
+        let is_full = self.could_be_free() <= kept;
+        self.starving = is_short || is_full;
+        match (is_full, is_short) {
+            // A merge may find that less is live.
+            (true, _) if self.unmerged => Err(NoSpace::Cleaning),
+            (true, _) => Err(NoSpace::Full),
+            (false, true) => Err(NoSpace::Cleaning),
+            (false, false) => Ok(()),
         }
     }
 
-    /// Free segments of a drive without garbage. Many ask while room is short: it is reckoned anew
-    /// only where something came of cleaning, or was freed.
+    /// [`Self::free_without_garbage`] as it was lately. Many ask while room is short: it is
+    /// reckoned anew only where something came of cleaning, or was freed.
     fn could_be_free(&mut self) -> u32 {
         let now = (self.free_segments(), self.unmerged);
         if let Some((free, unmerged, could_be_free)) = self.judged
@@ -34,10 +43,15 @@ impl Space {
         {
             return could_be_free;
         }
-        let could_be_free = self.had_segments().saturating_sub(self.live_segments());
+        let could_be_free = self.free_without_garbage();
         self.judged = Some((now.0, now.1, could_be_free));
         self.freed_bytes = 0;
         could_be_free
+    }
+
+    /// Free segments once all garbage but the share cleaning leaves is gone.
+    pub(super) fn free_without_garbage(&self) -> u32 {
+        self.had_segments().saturating_sub(self.live_segments())
     }
 
     /// Segments of the drive, or those prepared while the host has no more.
@@ -60,9 +74,10 @@ impl Space {
                 Slot::Append { live_units } => append_bytes += live_units * UNIT_BYTES,
             }
         }
+        let with_garbage =
+            |bytes: u64| (bytes + bytes / GARBAGE_SHARE).div_ceil(self.segment_bytes);
         // Packed as tightly as is sure.
-        whole += append_bytes.div_ceil(self.append_bytes());
-        let with_garbage = (bytes + bytes / GARBAGE_SHARE).div_ceil(self.segment_bytes);
-        u32::try_from(whole + with_garbage).unwrap_or(u32::MAX)
+        whole += with_garbage(append_bytes).max(append_bytes.div_ceil(self.append_bytes()));
+        u32::try_from(whole + with_garbage(bytes)).unwrap_or(u32::MAX)
     }
 }

@@ -38,6 +38,27 @@ fn data_never_takes_the_reserve() {
 }
 
 #[test]
+fn the_share_of_cleaning_is_kept_from_the_first_filling_on() {
+    let mut space = Space::new(16 << 20, 200, 200);
+    space.unmerged = false;
+    let mut number = 0_u32;
+    let refused = loop {
+        let mut id = DataId([0; 16]);
+        id.0[..4].copy_from_slice(&number.to_le_bytes());
+        match space.reserve_fragment(id, 20_000, false) {
+            Ok(_) => number += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refused, NoSpace::Full);
+    assert!(space.starving, "a merge may find that less is live");
+    let used = space.segment_count() - space.free_segments();
+    let kept = space.free_segments() - space.reserve();
+    assert!(kept >= used / 10 && kept <= used / 6, "{kept} of {used} segments");
+    assert_eq!(space.free_bytes(), 0);
+}
+
+#[test]
 fn growth_is_asked_for_before_the_log_runs_dry() {
     let mut space = Space::new(1 << 20, 64, 16);
     let mut number = 0;

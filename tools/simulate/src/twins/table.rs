@@ -53,7 +53,7 @@ pub const LISTED: &[Row] = &[
     Row { rule: Rule::FragmentRecords, case: 0, seed: 1, check: "a read of a key nobody writes" },
     Row { rule: Rule::FlushAtRecovery, case: 2, seed: 1, check: "opening a healthy drive" },
     Row { rule: Rule::DriveLock, case: 0, seed: 1, check: "a read that fails" },
-    Row { rule: Rule::DataFlushed, case: 3, seed: 11, check: "a read that fails" },
+    Row { rule: Rule::DataFlushed, case: 3, seed: 68, check: "a read that fails" },
     Row { rule: Rule::DataCompleted, case: 0, seed: 1, check: "a read that fails" },
     Row { rule: Rule::FragmentSums, case: 1, seed: 1, check: "the bytes of a read" },
     Row { rule: Rule::MovesCompare, case: 0, seed: 3, check: "a read of a key nobody writes" },

@@ -1,4 +1,5 @@
-//! Whole sets step by step: what random runs come to rarely, or cannot tell from something else.
+//! Whole sets step by step: what random runs come to rarely, or cannot tell from something else; and
+//! a little of what the commands run at random. One program: it is compiled once for all of it.
 
 mod beside;
 mod half;
@@ -8,4 +9,7 @@ mod pages;
 mod payload;
 mod promise;
 mod rig;
+mod rot;
+mod set;
+mod twins;
 mod unreadable;

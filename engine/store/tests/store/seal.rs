@@ -1,11 +1,9 @@
 //! A write of the log fails: the segment is sealed, what was lost goes into the next, and whatever
 //! the failed write has left there is never replayed.
 
-mod rig;
-
+use crate::rig::{Client, Rig, log_batch_segment};
 use engine_env::IoError;
 use engine_store::DriveError;
-use rig::{Client, Rig, log_batch_segment};
 use shards_sim::{Remains, SimMedia};
 use std::collections::BTreeMap;
 
@@ -96,7 +94,7 @@ fn three_bad_segments_one_after_the_other_fail_the_drive() {
         let store = rig.open().expect("what was durable is there");
         rig.run(async move {
             for key in before.keys() {
-                let found = store.get(&rig::index_key(*key)).await.expect("a healthy drive");
+                let found = store.get(&crate::rig::index_key(*key)).await.expect("a healthy drive");
                 assert!(found.is_some(), "key {key} was acknowledged");
             }
         });

@@ -1,13 +1,11 @@
 //! Rot in the log: what was acknowledged is there, or the drive says that its log is broken. It is
 //! never silently missing.
 
-mod rig;
-
+use crate::rig::{Rig, SEGMENT_BYTES, config};
 use engine_env::Env;
 use engine_format::{BatchHeader, SegmentHeader};
 use engine_store::{DriveError, StoreConfig};
 use engine_types::Sequence;
-use rig::{Rig, SEGMENT_BYTES, config};
 use std::collections::BTreeMap;
 
 /// Where the batches of a segment stand, and how long they are.
@@ -148,12 +146,13 @@ fn rot_in_a_segment_that_is_cleaned_loses_nothing_else() {
         client.fill().await;
         let mut lost = 0;
         for key in client.live.keys() {
-            let found = client.store.get_with_payload(&rig::index_key(*key)).await;
+            let found = client.store.get_with_payload(&crate::rig::index_key(*key)).await;
             match found {
                 Ok(Some((_, Some(_)))) => {}
                 Ok(other) => panic!("key {key}: {other:?}"),
                 Err(_) => {
-                    let entry = client.store.get(&rig::index_key(*key)).await.unwrap().unwrap();
+                    let entry =
+                        client.store.get(&crate::rig::index_key(*key)).await.unwrap().unwrap();
                     assert!(rotten.contains(&entry.sequence), "key {key} is not a rotten one");
                     lost += 1;
                 }

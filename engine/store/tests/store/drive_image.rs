@@ -1,7 +1,7 @@
 //! A whole drive of format version 1, as an earlier build left it when the power went: this build
 //! opens it and finds everything. A drive of a newer version is refused and stays as it is.
 
-#[path = "../../format/tests/fixture/mod.rs"]
+#[path = "../../../format/tests/fixture/mod.rs"]
 mod fixture;
 
 use bytes::Bytes;

@@ -20,6 +20,13 @@ fn rot_on_at_most_p_drives_changes_no_answer_and_heals() {
     assert!(sum.flips.iter().all(|flips| *flips > 0), "every structure rots: {sum}");
 }
 
+/// The owner of an object is found rotten by a scrub, while another drive has forgotten a fragment.
+#[test]
+fn a_pass_that_puts_an_owner_out_of_service_is_followed_by_another() {
+    let options = RotOptions { shape: Shape { data: 8, parity: 4 }, flips: 40 };
+    run_seed(10, &options).expect("healed");
+}
+
 #[test]
 fn the_same_seed_rots_the_same_way() {
     let options = RotOptions { shape: Shape { data: 2, parity: 1 }, flips: 30 };

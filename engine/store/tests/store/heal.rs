@@ -1,13 +1,11 @@
 //! What one drive does about rot: nothing is hidden by it, what can be put right is written anew in
 //! the drive's own log, and a drive beyond repair begins anew.
 
-mod rig;
-
+use crate::rig::{Client, Rig, SEGMENT_BYTES, index_key};
 use bytes::Bytes;
 use engine_env::DmaBuf;
 use engine_store::{DriveError, FragmentPlan, Placed, ScrubPace, Store, Structure};
 use engine_types::{DataId, DriveId, FragmentIndex, Geometry, Position};
-use rig::{Client, Rig, SEGMENT_BYTES, index_key};
 use shards_sim::{SimEnv, SimMedia};
 use std::collections::BTreeMap;
 

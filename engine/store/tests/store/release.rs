@@ -1,12 +1,10 @@
 //! Releases that are queued and not carried out yet: their fragments count as missing, and what is
 //! written anew under such an id waits for the release and outlives it.
 
-mod rig;
-
+use crate::rig::{Client, Rig, config};
 use engine_env::{DmaBuf, Env};
 use engine_store::{FragmentPlan, StoreConfig};
 use engine_types::{DataId, FragmentIndex, Geometry, Sequence};
-use rig::{Client, Rig, config};
 use std::collections::BTreeMap;
 
 const GEOMETRY: Geometry = Geometry { data: 1, parity: 0, cell_bytes: 64 << 10 };

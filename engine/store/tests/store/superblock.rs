@@ -1,12 +1,10 @@
 //! Power failures that cut the superblock's writes short: two whole copies are left, and they may
 //! be the two that the next write begins with (rule 24).
 
-mod rig;
-
+use crate::rig::{Rig, SEGMENT_BYTES};
 use engine_env::{BrokenRules, Env, Rule};
 use engine_format::{SUPERBLOCK_BYTES, Superblock};
 use engine_store::{DriveError, Store};
-use rig::{Rig, SEGMENT_BYTES};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;

@@ -1,9 +1,6 @@
 //! One drive in the simulator: random writes, crashes at random moments (kill and power loss),
 //! recovery (crashed too), then everything acknowledged must be there and nothing deleted back.
-#![allow(clippy::unwrap_used, reason = "a test that fails says so by panicking")]
-
-mod rig;
-
+use crate::rig::log_batch_segment;
 use bytes::Bytes;
 use engine_env::{DmaBuf, Env};
 use engine_format::{Commit, CommitData, IndexKey, Keyspace, Mark, Mutation, Order};
@@ -12,7 +9,6 @@ use engine_types::{
     BucketId, DataId, DeploymentId, DriveId, Epoch, FragmentIndex, Geometry, Position, PositionSet,
     Sequence, SetId,
 };
-use rig::log_batch_segment;
 use shards_sim::{Random, Remains, SimEnv, SimMedia, World};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

@@ -68,3 +68,11 @@ fn one_drive_keeps_what_it_acknowledged() {
     let short = DriveOptions::new(4);
     assert_eq!(drive_world::run_seed(2, &short), drive_world::run_seed(2, &short));
 }
+
+/// Cleaning found no room for a fragment, and the drive was put out of service for it.
+#[test]
+fn a_drive_whose_cleaning_finds_no_room_stays_in_service() {
+    let shape = Shape { data: 1, parity: 0 };
+    let report = set_world::run_seed(353, &SetOptions::new(shape, 12));
+    report.unwrap_or_else(|what| panic!("{what}"));
+}

@@ -1,13 +1,11 @@
 //! Full drives: space comes back after deletes, again and again and across openings; what has no
 //! space is refused, never failed; nothing lets go of space that is still in use.
 
-mod rig;
-
+use crate::rig::{Client, Rig, config};
 use engine_env::{DmaBuf, Env};
 use engine_format::{Keyspace, Mutation};
 use engine_store::{DriveError, FragmentPlan, StoreConfig};
 use engine_types::{DataId, FragmentIndex, Geometry};
-use rig::{Client, Rig, config};
 use shards_sim::Random;
 use std::collections::BTreeMap;
 
