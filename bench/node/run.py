@@ -1,23 +1,24 @@
 #!/usr/bin/env python3
-"""What one node costs: CPU time of the server process per operation, and RAM per object.
+"""What one node costs, beside a server that does nothing: the whole-node table.
 
-    bench/node/run.py                        # 2 million objects of 4 KiB; half an hour, 40 GB of disk
+    bench/node/run.py                        # 2 million objects; an hour, 40 GB of disk
     BASALT_OBJECTS=100000 bench/node/run.py  # a short look
+    bench/node/run.py --out bench/results/2026-11-30-table.json
 
-Starts the release build on six directory drives (4+2). Clients sign each request themselves and
-share the CPUs with the server, so rates are shown only beside; the figures are user and system time
-of the server process. Where `perf` is there, it samples each phase and the symbols that cost most
-are printed.
+Each row is a load of `basalt bench`, put on the release build (4 directory drives, EC 2+2) and on
+`basalt bench serve-null` in turn, three times each; the figures are user and system time of the
+server process, per operation or per GB. Where `perf` is there, one more run of ours is sampled and
+the symbols that cost most are printed. Clients share the CPUs, so that no rate is told.
 """
 
-import multiprocessing
+import argparse
+import json
 import os
 import pathlib
-import random
+import platform
 import re
-import resource
 import shutil
-import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -26,198 +27,251 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "tests" / "lib"))
 
-from basalt import Server, watchdog  # noqa: E402
-from payload import MIB  # noqa: E402
+from basalt import PASSWORD, USER, Server, binary, free_port, watchdog  # noqa: E402
 from runner import number  # noqa: E402
-from sigv4 import UNSIGNED, Signer, quote  # noqa: E402
 
 OBJECTS = number("BASALT_OBJECTS", 2_000_000)
-SAMPLE = number("BASALT_SAMPLE", 200_000)
-LARGE = number("BASALT_LARGE", 40)
-PROCESSES, CONNECTIONS = 4, 16
-SMALL_BYTES, LARGE_BYTES = 4096, 64 * MIB
-PAGES = 500
-TICKS = os.sysconf("SC_CLK_TCK")
+REPEATS = number("BASALT_REPEATS", 3)
+SECONDS = number("BASALT_SECONDS", 8)
+EMPTY = ["--anonymous", "--into-existing", "--keep", "--prepared", "--verify", "none"]
+SMALL = ["--size", "4KiB", "--keys", OBJECTS, "--bucket", "small", "--prefix", "o/"]
+LARGE = ["--size", "64MiB", "--keys", 16, "--bucket", "large", "--prefix", "o/"]
+MIDDLE = ["--size", "1MiB", "--keys", 200, "--bucket", "middle", "--prefix", "o/"]
+SIGNED = ["--signing", "signed"]
 
 
-def key_of(index):
-    """Spread over a thousand prefixes, as logs and images are."""
-    return f"{index % 1000:03}/object-{index:09}"
+class Row:
+    """A load, the size of the null server's objects, and what the design allows."""
+
+    def __init__(self, name, load, null_bytes, unit="operation", budget=None, ratio=None):
+        self.name, self.load, self.null_bytes = name, load, null_bytes
+        self.unit, self.budget, self.ratio = unit, budget, ratio
 
 
-class Client:
-    """Some connections that each have one request under way."""
-
-    def __init__(self, port):
-        self.host = f"127.0.0.1:{port}"
-        self.signer = Signer()
-        self.signed_at = time.monotonic()
-        self.sockets = [socket.create_connection(("127.0.0.1", port)) for _ in range(CONNECTIONS)]
-        for connection in self.sockets:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def head(self, method, path, query, body_bytes):
-        if time.monotonic() - self.signed_at > 60:
-            self.signer.refresh()
-            self.signed_at = time.monotonic()
-        headers = {
-            "host": self.host, "x-amz-content-sha256": UNSIGNED, "x-amz-date": self.signer.date
-        }  # fmt: skip
-        value, _ = self.signer.authorization(method, path, query, headers, UNSIGNED)
-        line = path + ("?" + "&".join(f"{k}={quote(v)}" for k, v in query) if query else "")
-        lines = [f"{method} {line} HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items())]
-        lines += [f"authorization: {value}", f"content-length: {body_bytes}", "", ""]
-        return "\r\n".join(lines).encode()
-
-    def round(self, requests):
-        """Sends up to one request on each connection, then reads all answers; their last bytes."""
-        used = self.sockets[: len(requests)]
-        for connection, (method, path, query, body) in zip(used, requests):
-            connection.sendall(self.head(method, path, query, len(body)) + body)
-        return [answer(connection) for connection in used]
-
-
-def answer(connection):
-    """Reads an answer whose length is declared, or chunked; dies of anything but success."""
-    data = connection.recv(65536)
-    while b"\r\n\r\n" not in data:
-        data += connection.recv(65536)
-    head, _, body = data.partition(b"\r\n\r\n")
-    if head[9:10] != b"2":
-        sys.exit(f"answered {head[:300]!r} {body[:300]!r}")
-    declared = re.search(rb"(?i)content-length: (\d+)", head)
-    if declared:
-        left = int(declared[1]) - len(body)
-        while left > 0:
-            data = connection.recv(min(left, 1 << 20))
-            left -= len(data)
-    else:
-        while not body.endswith(b"0\r\n\r\n"):
-            body += connection.recv(1 << 20)
-    return body
-
-
-def put_small(port, worker, first, count):
-    client = Client(port)
-    body = random.Random(worker).randbytes(SMALL_BYTES)
-    indexes = range(first + worker, first + count, PROCESSES)
-    for at in range(0, len(indexes), CONNECTIONS):
-        chosen = indexes[at : at + CONNECTIONS]
-        client.round([("PUT", f"/bench/{key_of(i)}", [], body) for i in chosen])
+ROWS = [
+    Row(
+        "signed 4 KiB GET, 64 connections",
+        [*SMALL, "--mix", "get", "--inflight", 64, *SIGNED],
+        "4KiB",
+        budget=25,
+        ratio=2.4,
+    ),
+    Row(
+        "HEAD",
+        [*SMALL, "--mix", "head", "--inflight", 64, *SIGNED],
+        "4KiB",
+        budget=17,
+        ratio=1.6,
+    ),
+    Row(
+        "signed durable 4 KiB PUT, 64 connections",
+        [*SMALL, "--mix", "put", "--inflight", 64, *SIGNED],
+        "4KiB",
+        budget=43,
+        ratio=3.5,
+    ),
+    Row(
+        f"LIST of 1,000 of {OBJECTS} keys",
+        [*SMALL, "--mix", "list", "--inflight", 8],
+        "128KiB",
+        budget=1000,
+    ),
+    Row(
+        "64 MiB GET, verified, 4 connections",
+        [*LARGE, "--mix", "get", "--inflight", 4],
+        "64MiB",
+        unit="GB",
+        budget=0.32,
+        ratio=1.6,
+    ),
+    Row(
+        "64 MiB PUT, unsigned, 16 connections",
+        [*LARGE, "--mix", "put", "--inflight", 16],
+        "64MiB",
+        unit="GB",
+        budget=0.9,
+        ratio=2.5,
+    ),
+    Row(
+        "1 MiB signed PUT, 16 connections",
+        [*MIDDLE, "--mix", "put", "--inflight", 16, *SIGNED],
+        "1MiB",
+        unit="GB",
+        budget=1.6,
+    ),
+]
 
 
-def get_small(port, worker, first, count):
-    client, chance = Client(port), random.Random(worker)
-    for _ in range(count // PROCESSES // CONNECTIONS):
-        chosen = [first + chance.randrange(OBJECTS) for _ in range(CONNECTIONS)]
-        client.round([("GET", f"/bench/{key_of(i)}", [], b"") for i in chosen])
+class Bench:
+    """Runs of `basalt bench` in a scratch directory."""
+
+    def __init__(self, root):
+        self.root = root
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "BASALT_"))}
+        self.env.update(AWS_ACCESS_KEY_ID=USER, AWS_SECRET_ACCESS_KEY=PASSWORD)
+
+    def run(self, *arguments, seconds=SECONDS):
+        """Answers the summary."""
+        length = ["--warmup", "1s", "--duration", f"{seconds}s"]
+        command = [binary(), "bench", "--out", str(self.root), *length, *map(str, arguments)]
+        done = subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=3600)
+        # A client on the server's CPUs voids times, and says so; nothing else may be wrong.
+        if done.returncode not in (0, 8):
+            sys.exit(f"{' '.join(command)}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        newest = max(self.root.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+        summary = json.loads((newest / "summary.json").read_text())
+        shutil.rmtree(newest)
+        total = summary["total"]
+        if total["mismatches"] or not total["count"]:
+            sys.exit(f"{' '.join(command)}\n{done.stdout[-2000:]}")
+        return summary
 
 
-def list_pages(port, worker, first, count):
-    client, chance = Client(port), random.Random(worker)
-    for _ in range(count // PROCESSES):
-        after = key_of(first + chance.randrange(OBJECTS))
-        query = [("list-type", "2"), ("max-keys", "1000"), ("start-after", after)]
-        client.round([("GET", "/bench", query, b"")])
+class Null:
+    """`basalt bench serve-null`, ended with the row."""
+
+    def __init__(self, object_bytes):
+        self.port = free_port()
+        command = [binary(), "bench", "serve-null", "--address", f"127.0.0.1:{self.port}"]
+        command += ["--object-size", object_bytes]
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        assert "serving nothing" in self.process.stdout.readline()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait(10)
 
 
-def put_large(port, worker, first, count):
-    client = Client(port)
-    body = random.Random(worker).randbytes(LARGE_BYTES)
-    for index in range(worker, count, PROCESSES):
-        client.round([("PUT", f"/bench-large/{first + index}", [], body)])
+def cost(summary, unit):
+    """CPU time of the server: microseconds per operation, or seconds per GB."""
+    if unit == "operation":
+        return summary["server"]["cpu_us_per_operation"]
+    return summary["server"]["cpu_seconds"] / (summary["total"]["bytes"] / 1e9)
 
 
-def get_large(port, worker, first, count):
-    client = Client(port)
-    for index in range(worker, count, PROCESSES):
-        client.round([("GET", f"/bench-large/{first + index}", [], b"")])
-
-
-def cpu_seconds(pid):
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def resident_mib(server):
-    status = pathlib.Path(f"/proc/{server.process.pid}/status").read_text()
-    return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
-
-
-def costliest(data):
-    """The symbols that took most of the samples."""
+def costliest(data, pid):
+    """The symbols that took most of the server's samples."""
     command = ["perf", "report", "-i", data, "--stdio", "--no-children", "-s", "symbol", "-q"]
+    command += ["--pid", str(pid), "--percentage", "relative"]
     text = subprocess.run(command, capture_output=True, text=True, timeout=300).stdout
     lines = [line.strip() for line in text.splitlines() if "%" in line]
-    return [re.sub(r"\s+", " ", line)[:110] for line in lines[:14]]
+    return [re.sub(r"\s+", " ", line)[:110] for line in lines[:10]]
 
 
-def phase(server, name, work, unit, count, unit_count):
-    """Runs the work in its processes; prints what the server spent on it."""
-    folder = tempfile.mkdtemp(prefix="basalt-perf-")
-    data = f"{folder}/perf.data"
-    sampler = None
-    if shutil.which("perf"):
-        command = ["perf", "record", "-q", "-F", "199", "-e", "cpu-clock", "-o", data, "-p"]
-        sampler = subprocess.Popen([*command, str(server.process.pid)], stderr=subprocess.DEVNULL)
+def sampled(bench, server, load):
+    """The costliest symbols of a run of its own."""
+    if not shutil.which("perf"):
+        return []
+    with tempfile.TemporaryDirectory(prefix="basalt-perf-") as folder:
+        data = f"{folder}/perf.data"
+        # All processes: it spins where a thread of the one it samples ends.
+        command = ["perf", "record", "-q", "-a", "-F", "199", "-e", "cpu-clock", "-o", data]
+        sampler = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         time.sleep(0.5)
-    begin, before = time.monotonic(), cpu_seconds(server.process.pid)
-    workers = [
-        multiprocessing.Process(target=work, args=(server.port, number, 0, count))
-        for number in range(PROCESSES)
-    ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-        if worker.exitcode != 0:
-            sys.exit(f"{name}: a client ended with {worker.exitcode}")
-    seconds, spent = time.monotonic() - begin, cpu_seconds(server.process.pid) - before
-    scale, word = (1e6, "us") if unit == "operation" else (1.0, "s")
-    print(
-        f"{name}: {scale * spent / unit_count:.2f} CPU-{word} per {unit}; "
-        f"{unit_count / seconds:.0f} {unit}s/s beside the clients, RSS {resident_mib(server):.0f} MiB",
-        flush=True,
-    )
-    if sampler:
+        bench.run("--endpoint", server.endpoint, *load)
         sampler.terminate()
         sampler.wait(60)
-        print("".join(f"    {line}\n" for line in costliest(data)), end="", flush=True)
-    shutil.rmtree(folder, ignore_errors=True)
+        return costliest(data, server.process.pid)
+
+
+def measured(bench, server, row):
+    """A row of the result; objects that it reads are there already."""
+    kept = ["--into-existing", "--keep", "--prepared"]
+    load = ["--endpoint", server.endpoint, *row.load, *kept]
+    ours, null = [], []
+    with Null(row.null_bytes) as other:
+        empty = ["--endpoint", f"http://127.0.0.1:{other.port}", "--server-pid", other.process.pid]
+        for _ in range(REPEATS):
+            ours.append(cost(bench.run(*load), row.unit))
+            null.append(cost(bench.run(*row.load, *empty, *EMPTY), row.unit))
+    ratio = statistics.median(ours) / statistics.median(null)
+    result = {
+        "row": row.name,
+        "unit": "CPU-us per operation" if row.unit == "operation" else "CPU-s per GB",
+        "budget": row.budget,
+        "budget_ratio": row.ratio,
+        "ours": [round(value, 3) for value in ours],
+        "null": [round(value, 3) for value in null],
+        "ratio": round(ratio, 2),
+        "costliest": sampled(bench, server, row.load + kept),
+    }
+    print(
+        f"{row.name}: {statistics.median(ours):.2f} {result['unit']}, "
+        f"null {statistics.median(null):.2f}, ratio {ratio:.2f} (budget {row.budget}, {row.ratio})",
+        flush=True,
+    )
+    print("".join(f"    {line}\n" for line in result["costliest"]), end="", flush=True)
+    return result
+
+
+def status_mib(server, field):
+    status = pathlib.Path(f"/proc/{server.process.pid}/status").read_text()
+    return round(int(re.search(rf"{field}:\s+(\d+)", status)[1]) / 1024)
 
 
 def index_bytes(server):
     return sum(server.metric("^basalt_drive_index_memory_bytes").values())
 
 
+def prepare(bench, server):
+    """Writes what the rows read."""
+    for load in (SMALL, LARGE, MIDDLE):
+        begin = time.monotonic()
+        bench.run("--endpoint", server.endpoint, *load, "--mix", "get", "--keep", seconds=1)
+        print(f"prepared {load[5]} in {time.monotonic() - begin:.0f} s", flush=True)
+
+
+def machine():
+    text = pathlib.Path("/proc/cpuinfo").read_text()
+    flags = re.search(r"^flags\s*:(.*)$", text, re.M)[1].split()
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE
+    )
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "commit": commit.stdout.strip(),
+        "cpu": re.search(r"^model name\s*:\s*(.*)$", text, re.M)[1],
+        "cpus": os.cpu_count(),
+        "vector": [flag for flag in ("avx2", "gfni", "avx512f") if flag in flags],
+        "kernel": platform.release(),
+        "hardware_profile": "generic",
+    }
+
+
 def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--out", type=pathlib.Path, help="a new JSON file with every repetition")
+    options = parser.parse_args()
     watchdog(7200)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
-    args = ["--parity", "2", "--memory", "2GiB", "--drive-size", "12GiB"]
-    with Server(drives=6, args=args) as server:
+    args = ["--parity", "2", "--memory", "2GiB", "--drive-size", "16GiB"]
+    settings = {"OBJECTS": OBJECTS, "REPEATS": REPEATS, "SECONDS": SECONDS}
+    variables = " ".join(f"BASALT_{name}={value}" for name, value in settings.items())
+    command = f"{variables} bench/node/run.py"
+    result = {"command": command, **machine()}
+    with Server(drives=4, args=args) as server:
         server.start()
-        client = Client(server.port)
-        for bucket in ("bench", "bench-large"):
-            client.round([("PUT", f"/{bucket}", [], b"")])
-        empty_mib, empty_index = resident_mib(server), index_bytes(server)
-        gigabytes = LARGE * LARGE_BYTES / 1e9
-        phase(server, "64 MiB PUT", put_large, "GB", LARGE, gigabytes)
-        phase(server, "64 MiB GET", get_large, "GB", LARGE, gigabytes)
-        phase(server, f"4 KiB PUT, {OBJECTS} objects", put_small, "operation", OBJECTS, OBJECTS)
-        million = OBJECTS / 1e6
-        grown = (index_bytes(server) - empty_index) / 2**20
-        print(
-            f"RAM with {OBJECTS} objects: index {grown / million:.1f} MiB per million objects over "
-            f"all drives, RSS {empty_mib:.0f} MiB when empty and {resident_mib(server):.0f} MiB now",
-            flush=True,
+        bench = Bench(server.root / "runs")
+        bench.root.mkdir()
+        empty_mib, empty_index = status_mib(server, "VmRSS"), index_bytes(server)
+        prepare(bench, server)
+        result["index_mib_per_million"] = round(
+            (index_bytes(server) - empty_index) / 2**20 / (OBJECTS / 1e6), 1
         )
-        sample = min(SAMPLE, OBJECTS)
-        phase(server, f"4 KiB GET of {OBJECTS}", get_small, "operation", sample, sample)
-        phase(server, f"LIST of 1000 of {OBJECTS}", list_pages, "operation", PAGES, PAGES)
+        result["rows"] = [measured(bench, server, row) for row in ROWS]
+        result["resident_mib"] = {"empty": empty_mib, "peak": status_mib(server, "VmHWM")}
         begin = time.monotonic()
         server.stop()
-        print(f"stopped in {time.monotonic() - begin:.1f} s", flush=True)
-        print(f"started again in {server.start(300):.1f} s", flush=True)
+        result["stop_seconds"] = round(time.monotonic() - begin, 1)
+        result["start_seconds"] = round(server.start(300), 1)
+    rest = {name: value for name, value in result.items() if name != "rows"}
+    print(json.dumps(rest, indent=2))
+    if options.out:
+        options.out.write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

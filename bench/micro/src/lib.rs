@@ -87,10 +87,11 @@ mod tests {
     fn cpu_time_rises_with_work() {
         let meter = Meter::begin();
         let mut sum = 0_u64;
-        while meter.thread_us(1) < 100.0 {
+        // The kernel brings the two clocks up to date at moments of their own.
+        while meter.thread_us(1) < 100.0 || meter.process_us(1) < 100.0 {
             sum = std::hint::black_box(sum + 1);
         }
-        assert!(sum > 0 && meter.process_us(1) >= 99.0);
+        assert!(sum > 0 && meter.thread_us(2) >= 50.0);
         assert_eq!(median_and_lowest(vec![3.0, 1.0, 2.0]), (2.0, 1.0));
     }
 }

@@ -1,4 +1,4 @@
-//! Every decoder of bytes from drives and sockets, behind one door for tests and fuzzers.
+//! Every decoder of bytes from drives, sockets and files, behind one door for tests and fuzzers.
 //!
 //! Invariants: a check makes the sums of its input hold first, so that what lies under them is
 //! reached; it panics if a decoder does, if what was decoded cannot be written and read again as
@@ -6,6 +6,8 @@
 //! that signatures are compared with.
 //! Absent: request heads as bytes (hyper reads them), and any making of inputs.
 
+mod bench;
+mod bench_message;
 mod frames;
 mod index;
 mod node;
@@ -17,7 +19,7 @@ mod wire;
 /// A decoder, or a few that belong together.
 #[derive(Debug, Clone, Copy)]
 pub struct Decoder {
-    /// Its name, and that of its fuzz target.
+    /// Its name, for the fuzzer too.
     pub name: &'static str,
     /// Whether the input, its sums made to hold, was accepted.
     ///
@@ -31,7 +33,7 @@ pub struct Decoder {
     pub rounds: u32,
 }
 
-/// Every decoder; at most 20, so that a minute for each fits into CI.
+/// Every decoder; about 20, so that a minute for each fits into CI.
 pub static DECODERS: &[Decoder] = &[
     frames::SUPERBLOCK,
     frames::LOG_FRAMES,
@@ -53,6 +55,8 @@ pub static DECODERS: &[Decoder] = &[
     wire::S3_REQUEST,
     wire::S3_CHUNKS,
     wire::S3_XML,
+    bench::BENCH,
+    bench_message::BENCH_MESSAGE,
 ];
 
 /// The decoder of that name.

@@ -1,6 +1,8 @@
 //! One gateway thread: S3 over HTTP in front of the node's shards.
 
 pub mod metrics;
+#[cfg(feature = "injected-spin")]
+mod spin;
 
 use super::ServerOptions;
 use super::view::NodeView;
@@ -11,7 +13,6 @@ use gateway_core::shards::budget::MemoryBudget;
 use gateway_core::{ErrorCode, Gateway, GatewayConfig, Owner};
 use gateway_http::{Handler, HttpConfig, Listening};
 use gateway_s3::{AnsweredCode, Domains, EdgeConfig, EdgeService, Peer, Refusal, RootCredential};
-use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use metrics::{Counted, InWork, OperationClass, RequestMetrics};
@@ -60,10 +61,14 @@ impl Handler for S3Handler {
             return answer.map(|body| Counted::sent(body, &self.metrics));
         }
         let started_us = shards_executor::now_us();
-        let in_work = InWork::begin(&self.metrics);
+        #[cfg(feature = "injected-spin")]
+        spin::spin();
         let (parts, body) = request.into_parts();
+        // Whoever looks at the node takes no place of those who use it.
+        let is_of_users = !metrics::is_about_node(parts.uri.path());
+        let in_work = is_of_users.then(|| InWork::begin(&self.metrics));
         let class = OperationClass::of(&parts, self.domains.as_ref());
-        let response = if self.is_full(&parts) {
+        let response = if is_of_users && self.is_full() {
             let message = "Too many requests are in work (`limits.requests`).";
             self.edge.refuse(&parts, &Refusal::new(ErrorCode::SlowDown, message))
         } else {
@@ -90,10 +95,9 @@ impl S3Handler {
         self.edge.call(request).await
     }
 
-    /// Whether more requests are in work than may be. Health and metrics are told all the same.
-    fn is_full(&self, parts: &Parts) -> bool {
-        let limit = self.options.limits.requests.unwrap_or(usize::MAX);
-        self.metrics.in_work() > limit && !metrics::is_about_node(parts.uri.path())
+    /// Whether more requests are in work than may be.
+    fn is_full(&self) -> bool {
+        self.metrics.in_work() > self.options.limits.requests.unwrap_or(usize::MAX)
     }
 }
 

@@ -205,7 +205,7 @@ fn render_node(out: &mut String, report: &NodeReport) {
     }
 }
 
-/// The memory of the process, and what bodies hold of it.
+/// Memory and CPU time of the process, and what bodies hold of the memory.
 fn render_memory(out: &mut String, memory_bytes: u64, usage: &BudgetUsage) {
     // Writing to a string does not fail.
     for (name, kind, help, value) in [
@@ -219,6 +219,10 @@ fn render_memory(out: &mut String, memory_bytes: u64, usage: &BudgetUsage) {
             head(out, name, kind, help);
             _ = writeln!(out, "basalt_{name} {value}");
         }
+    }
+    if let Some(seconds) = shards_executor::process_cpu_seconds(std::process::id()) {
+        head(out, "process_cpu_seconds_total", "counter", "CPU time of the process, kernel's too.");
+        _ = writeln!(out, "basalt_process_cpu_seconds_total {seconds}");
     }
     head(out, "memory_bodies_held_bytes", "gauge", "What bodies hold of their budget.");
     for lane in &usage.lanes {
@@ -282,6 +286,7 @@ mod tests {
             assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
         }
         assert!(text.contains("\nbasalt_memory_resident_bytes "), "{text}");
+        assert!(text.contains("\nbasalt_process_cpu_seconds_total "), "{text}");
         let arenas = ArenaStatistics { bytes: 8, used_bytes: 4, served: 3, plain: 2 };
         render_arenas(&mut text, &arenas);
         assert!(text.lines().any(|shown| shown == "basalt_memory_arena_missed_total 2"), "{text}");

@@ -1,0 +1,85 @@
+//! CPU time, of this thread and of the machine.
+//!
+//! Source: proc(5), `/proc/PID/task/TID/schedstat` and `/proc/stat`.
+
+/// What a thread has spent since it was asked last.
+///
+/// **Runs on** one thread: it is that thread's time.
+#[derive(Debug, Default)]
+pub(crate) struct ThreadCpu {
+    before_ns: u64,
+}
+
+impl ThreadCpu {
+    /// CPU time since the last call, in nanoseconds; 0 where the kernel does not tell.
+    pub(crate) fn spent_ns(&mut self) -> u64 {
+        let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+        let now_ns = first_number(&text).unwrap_or(self.before_ns);
+        let spent_ns = now_ns.saturating_sub(self.before_ns);
+        self.before_ns = now_ns;
+        spent_ns
+    }
+}
+
+fn first_number(text: &str) -> Option<u64> {
+    text.split_ascii_whitespace().next()?.parse().ok()
+}
+
+/// CPU time of the whole machine, in ticks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct MachineCpu {
+    /// All of it.
+    all: u64,
+    /// What a hypervisor took for others.
+    steal: u64,
+}
+
+impl MachineCpu {
+    /// Now.
+    pub(crate) fn now() -> Self {
+        Self::of(&std::fs::read_to_string("/proc/stat").unwrap_or_default()).unwrap_or_default()
+    }
+
+    fn of(text: &str) -> Option<Self> {
+        let line = text.lines().next()?.strip_prefix("cpu ")?;
+        let ticks: Vec<u64> =
+            line.split_ascii_whitespace().map_while(|field| field.parse().ok()).collect();
+        // User, nice, system, idle, iowait, irq, softirq, steal; guests are in user already.
+        Some(Self { all: ticks.iter().take(8).sum(), steal: *ticks.get(7)? })
+    }
+
+    /// The share that was stolen since, in percent.
+    pub(crate) fn steal_percent_until(self, later: Self) -> f64 {
+        let all = later.all.saturating_sub(self.all);
+        let steal = later.steal.saturating_sub(self.steal);
+        if all == 0 { 0.0 } else { 100.0 * steal as f64 / all as f64 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stolen_time_is_a_share_of_all() {
+        let before = MachineCpu::of("cpu  10 0 10 60 0 0 0 20 5 5\ncpu0 1\n").unwrap();
+        assert_eq!(before, MachineCpu { all: 100, steal: 20 });
+        let later = MachineCpu::of("cpu  60 0 60 100 0 0 0 80 9 9\n").unwrap();
+        assert_eq!(before.steal_percent_until(later), 30.0);
+        assert_eq!(later.steal_percent_until(before), 0.0);
+        assert_eq!(MachineCpu::of("nothing"), None);
+    }
+
+    #[test]
+    fn work_costs_time() {
+        let mut cpu = ThreadCpu::default();
+        cpu.spent_ns();
+        let mut sum = 0_u64;
+        while cpu.spent_ns() == 0 {
+            for number in 0..100_000 {
+                sum = std::hint::black_box(sum + number);
+            }
+        }
+        assert!(sum > 0);
+    }
+}
