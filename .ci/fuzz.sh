@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Fuzzes every decoder of drive and wire with libFuzzer: BASALT_FUZZ_SECONDS each (60), two at a
+# Fuzzes every decoder of drive and wire with libFuzzer: BASALT_FUZZ_SECONDS each (60), three at a
 # time. `fuzz.sh install` only fetches what that needs. Ends with 1, and prints how to see it again,
 # if an input crashes, hangs or takes too much memory. Everything lies below target/fuzz.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly seconds="${BASALT_FUZZ_SECONDS:-60}"
-readonly jobs="${BASALT_FUZZ_JOBS:-2}"
+readonly jobs="${BASALT_FUZZ_JOBS:-3}"
 readonly toolchain="${BASALT_FUZZ_TOOLCHAIN:-nightly}"
 readonly cargo_fuzz=0.13.2
 readonly folder="$PWD/target/fuzz"
@@ -44,7 +44,7 @@ run() {
     )
     if [ -f "$folder/seeds/$name.dict" ]; then options+=("-dict=$folder/seeds/$name.dict"); fi
     mkdir -p "$folder/corpus/$name" "$folder/failed/$name"
-    "$binaries/$name" "${options[@]}" "$folder/corpus/$name" "$folder/seeds/$name" \
+    BASALT_FUZZ_DECODER="$name" "$program" "${options[@]}" "$folder/corpus/$name" "$folder/seeds/$name" \
         >"$folder/$name.log" 2>&1 || code=$?
     report "$name" "$code"
 }
@@ -60,7 +60,7 @@ report() {
     echo "fuzz: $name FAILED (exit code $code); the end of $log:"
     tail -n 40 "$log"
     for input in "$folder/failed/$name"/*; do
-        if [ -f "$input" ]; then echo "fuzz: run it again with $binaries/$name $input"; fi
+        if [ -f "$input" ]; then echo "fuzz: run it again with BASALT_FUZZ_DECODER=$name $program $input"; fi
     done
     return 1
 }
@@ -72,7 +72,7 @@ cargo fmt --manifest-path tools/fuzz/Cargo.toml -- --check
 # Production code has no fuzzing configuration; one codegen unit takes too long for what is linked.
 cargo "+$toolchain" fuzz build --fuzz-dir tools/fuzz --target-dir "$folder" \
     --no-cfg-fuzzing --codegen-units 16
-binaries="$folder/$(rustc -vV | sed -n 's/^host: //p')/release"
+program="$folder/$(rustc -vV | sed -n 's/^host: //p')/release/decoder"
 names=$(cargo run -q --locked -p decoders -- "$folder/seeds")
 # What other runs left behind is no failure of this one.
 rm -rf "$folder/failed"

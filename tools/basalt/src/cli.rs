@@ -2,6 +2,7 @@
 //! that a flag is refused with the words a file is refused with.
 
 use crate::config::FlagValue;
+use crate::profile::arguments::ProfileCommand;
 use crate::{exit, version};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -36,11 +37,19 @@ pub enum Command {
     Doctor(DoctorArguments),
     /// Show the drives of a running server
     Status(StatusArguments),
+    /// Run a load against an S3 endpoint, and compare runs
+    Bench(Box<BenchArguments>),
     /// Change the drives of a running server of this machine
     Storage {
         /// What to do.
         #[command(subcommand)]
         command: StorageCommand,
+    },
+    /// Show this machine, and hold it against a profile of its hardware
+    Profile {
+        /// What to do.
+        #[command(subcommand)]
+        command: ProfileCommand,
     },
 }
 
@@ -206,6 +215,112 @@ pub struct ReplaceArguments {
     /// The drive, as the server was given it
     #[arg(value_name = "PATH")]
     pub path: PathBuf,
+}
+
+/// `basalt bench`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, args_override_self = true, after_help = BENCH_HELP)]
+pub struct BenchArguments {
+    /// What to do instead of a run.
+    #[command(subcommand)]
+    pub command: Option<BenchCommand>,
+    /// The run.
+    #[command(flatten)]
+    pub run: BenchRun,
+}
+
+const BENCH_HELP: &str = "\
+Examples:
+  basalt bench --mix get=70,put=30 --size 4KiB --keys 100000 --inflight 64
+  basalt bench --rate poisson:5k --mix get --duration 60s
+  basalt bench --find-knee --slo p99=5ms --mix get
+  basalt bench --target raw --drive /srv/raw.data --drive-bytes 4GiB --inflight 32
+  basalt bench --workers 10.0.0.1:9010,10.0.0.2:9010 --inflight 256
+  basalt bench compare --base runs/A --new runs/B --fail-if 'get.p99>+5%'
+
+Exit code 8: the run is void, an answer was wrong, or a rule of a comparison is broken.";
+
+/// A run of `basalt bench`.
+#[derive(Debug, Args)]
+pub struct BenchRun {
+    /// File with settings of this list, with underscores in their names; flags go before it
+    #[arg(long, value_name = "FILE")]
+    pub scenario: Option<PathBuf>,
+    /// Where the run's directory is made [default: runs]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// What the run is called in reports [default: its id]
+    #[arg(long, value_name = "TEXT")]
+    pub label: Option<String>,
+    /// The load.
+    #[command(flatten)]
+    pub settings: bench_run::Settings,
+}
+
+/// What `basalt bench` does beside running loads.
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Serve HTTP or frames and nothing else, to measure others against
+    ServeNull(ServeNullArguments),
+    /// Write a page with the figures of one run or several
+    Report(ReportArguments),
+    /// Say whether runs differ, and by how much
+    Compare(CompareArguments),
+    /// Make a share of the load of runs that another machine conducts with --workers
+    Worker(WorkerArguments),
+}
+
+/// `basalt bench serve-null`.
+#[derive(Debug, Args)]
+pub struct ServeNullArguments {
+    /// Address to listen on
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9009")]
+    pub address: String,
+    /// What it speaks: http, or frames for the target net
+    #[arg(long, value_name = "PROTOCOL", default_value = "http")]
+    pub protocol: String,
+    /// How long every object is, in HTTP
+    #[arg(long, value_name = "SIZE", default_value = "4KiB")]
+    pub object_size: String,
+    /// Answer no more requests in a second, to have a server of a known limit
+    #[arg(long, value_name = "N")]
+    pub max_rate: Option<u32>,
+}
+
+/// `basalt bench worker`.
+#[derive(Debug, Args)]
+pub struct WorkerArguments {
+    /// Address to listen on; one that other machines reach needs BASALT_BENCH_SECRET
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9010")]
+    pub listen: String,
+}
+
+/// `basalt bench report`.
+#[derive(Debug, Args)]
+pub struct ReportArguments {
+    /// Directories of runs
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// The page
+    #[arg(long, value_name = "FILE", default_value = "report.html")]
+    pub out: PathBuf,
+}
+
+/// `basalt bench compare`.
+#[derive(Debug, Args)]
+pub struct CompareArguments {
+    /// Directories of runs of the one build, in the order they ran
+    #[arg(long, required = true, num_args = 1.., value_name = "RUN")]
+    pub base: Vec<PathBuf>,
+    /// Directories of runs of the other
+    #[arg(long, required = true, num_args = 1.., value_name = "RUN")]
+    pub new: Vec<PathBuf>,
+    /// Exit with code 8 where this holds, as 'get.p99>+5%' or 'all.server_cpu>+3%'; may be repeated
+    #[arg(long, value_name = "RULE")]
+    pub fail_if: Vec<String>,
+    /// text, markdown or json
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: String,
 }
 
 #[cfg(test)]

@@ -40,6 +40,7 @@ Environment:
   BASALT_ROOT_USER_FILE, BASALT_ROOT_PASSWORD_FILE  the same, from files only their owner can read
   BASALT_CONFIG                                     configuration file (else /etc/basalt/basalt.toml)
   BASALT_ENDPOINT                                   server that `basalt status` asks
+  BASALT_BENCH_SECRET                               what `basalt bench` and its workers share
   BASALT_<SETTING>, BASALT_<SECTION>__<KEY>         any setting; `basalt config reference` lists them";
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! in `Secret` and are shown by `--dev` only; unsafe code is in `sys` only; every way out of the
 //! process is a code of `exit`.
 
+pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod doctor;
@@ -12,6 +13,7 @@ pub mod http;
 pub mod logging;
 pub mod notify;
 mod output;
+pub mod profile;
 pub mod secret;
 pub mod server;
 pub mod signals;
@@ -33,7 +35,9 @@ pub fn main() -> ExitCode {
         Command::Config { command } => config::command::command(&command),
         Command::Doctor(arguments) => doctor::command(&arguments),
         Command::Status(arguments) => status::command(&arguments),
+        Command::Bench(arguments) => bench::command(&arguments),
         Command::Storage { command } => storage::command(&command),
+        Command::Profile { command } => profile::command(&command),
     };
     ExitCode::from(code)
 }

@@ -173,6 +173,11 @@ fn push_json(line: &mut String, text: &str) {
     line.push_str(&serde_json::Value::from(text).to_string());
 }
 
+/// Now, as log lines have it.
+pub fn utc_now() -> String {
+    timestamp(wall_ms())
+}
+
 /// RFC 3339 in UTC, with milliseconds.
 fn timestamp(time_ms: u64) -> String {
     let (seconds, millis) = (time_ms / 1000, time_ms % 1000);

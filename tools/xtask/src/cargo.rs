@@ -55,6 +55,23 @@ pub(crate) fn shipped_packages() -> Result<Vec<Package>, String> {
     Ok(parse(&metadata(&arguments)?)?.packages)
 }
 
+/// The workspace that is not part of ours, because it needs another compiler.
+const FUZZ_MANIFEST: &str = "tools/fuzz/Cargo.toml";
+
+/// What is wrong with the lock file of the fuzz targets: it must know whatever our packages take, or
+/// the gate ends before it began. Fetches nothing.
+pub(crate) fn fuzz_lock(root: &Path) -> Option<String> {
+    let manifest = root.join(FUZZ_MANIFEST);
+    let arguments = ["--locked", "--offline", "--manifest-path"];
+    let said = metadata(&[&arguments[..], &[manifest.to_str()?]].concat()).err()?;
+    is_stale(&said).then(|| format!("stale: run `cargo update -w --manifest-path {FUZZ_MANIFEST}`"))
+}
+
+/// Crates that were never fetched are no fault of the lock file.
+fn is_stale(said: &str) -> bool {
+    said.contains("because --locked was passed")
+}
+
 fn metadata(arguments: &[&str]) -> Result<String, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
@@ -142,5 +159,11 @@ mod tests {
     fn a_missing_field_is_named() {
         let error = parse(r#"{"workspace_root": "/w"}"#).unwrap_err();
         assert!(error.contains("packages"), "{error}");
+    }
+
+    #[test]
+    fn only_a_lock_file_that_must_change_is_stale() {
+        assert!(is_stale("error: cannot update the lock file because --locked was passed to"));
+        assert!(!is_stale("error: failed to download `libc`: attempting to go offline"));
     }
 }

@@ -5,7 +5,8 @@ use crate::Finding;
 use crate::cargo::Package;
 
 /// Top folders from the bottom up; a crate may use its own layer and those before it.
-const LAYERS: [&[&str]; 4] = [&["engine"], &["shards"], &["gateway"], &["tools", "bench"]];
+const LAYERS: [&[&str]; 4] =
+    [&["engine"], &["shards"], &["gateway"], &["tools", "bench", "hw-profiles"]];
 
 /// Crates inside `engine/` from the bottom up; a crate may use the ranks before its own.
 const ENGINE_RANKS: [&[&str]; 5] = [
@@ -73,6 +74,8 @@ pub(crate) fn check(packages: &[Package]) -> Vec<Finding> {
 fn wrong_name(package: &Package) -> Option<String> {
     let expected = match package.folder.strip_prefix("tools/") {
         Some(tool) => tool.replace('/', "-"),
+        // The folder holds profiles; the crate is what one of them is.
+        None if package.folder == "hw-profiles/profile" => "hw-profile".to_owned(),
         None => package.folder.replace('/', "-"),
     };
     (package.name != expected).then(|| format!("name the crate {expected}, by its path"))
@@ -80,7 +83,9 @@ fn wrong_name(package: &Package) -> Option<String> {
 
 fn unplaced(package: &Package) -> Option<String> {
     if layer(&package.folder).is_none() {
-        return Some("move the crate into engine, shards, gateway, bench or tools".to_owned());
+        return Some(
+            "move the crate into engine, shards, gateway, bench, hw-profiles or tools".to_owned(),
+        );
     }
     if package.folder.starts_with("engine/") && engine_rank(&package.folder).is_none() {
         return Some("give the crate a rank in tools/xtask/src/layers.rs".to_owned());

@@ -68,6 +68,8 @@ fn tidy() -> Result<Vec<Finding>, String> {
     }
     findings.extend(docs::check(&workspace, &sources));
     findings.extend(licences::check(&cargo::shipped_packages()?));
+    let stale = cargo::fuzz_lock(&workspace.root);
+    findings.extend(stale.map(|what| Finding::failure("tools/fuzz/Cargo.lock", what)));
     Ok(findings)
 }
 

@@ -19,6 +19,7 @@ pub const SYSTEM_FILE: &str = "/etc/basalt/basalt.toml";
 
 /// Variables of our prefix that are not settings.
 pub const OTHER_VARIABLES: &[&str] = &[
+    "BASALT_BENCH_SECRET",
     "BASALT_CONFIG",
     "BASALT_ENDPOINT",
     "BASALT_ROOT_USER",

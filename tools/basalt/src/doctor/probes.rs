@@ -3,6 +3,7 @@
 use super::{Row, Verdict};
 use crate::config::values::show_size;
 use crate::sys;
+use hw_profile::{Mounts, Root};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -24,7 +25,7 @@ pub fn rows(path: &Path) -> Vec<Row> {
     let is_device = !place.is_dir() && !place.is_file();
     let mut rows = Vec::new();
     if !is_device {
-        rows.push(file_system_row(&name, &place));
+        rows.push(file_system_row(&name, &Mounts::read(&Root::real()), &place));
         rows.push(room_row(&name, &place));
     }
     let probe = if place.is_dir() { probe_directory(&place) } else { probe_file(&place) };
@@ -55,11 +56,10 @@ fn room_row(name: &str, place: &Path) -> Row {
     }
 }
 
-fn file_system_row(name: &str, place: &Path) -> Row {
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let kind = file_system(&mounts, place).unwrap_or_else(|| "unknown".to_owned());
+fn file_system_row(name: &str, mounts: &Mounts, place: &Path) -> Row {
+    let kind = mounts.holding(place).map_or("unknown", |mount| mount.kind.as_str());
     let row = Row::ok(name, format!("file system {kind}"));
-    let advice = match kind.as_str() {
+    let advice = match kind {
         "ext4" | "xfs" => return row,
         "tmpfs" | "ramfs" => "everything is lost at a restart: use ext4 or xfs on a drive",
         "overlay" => "mount a volume: a container's own layer is slow and goes with it",
@@ -68,30 +68,6 @@ fn file_system_row(name: &str, place: &Path) -> Row {
         _ => "not tested: ext4 and xfs are",
     };
     row.but(Verdict::Warn, advice)
-}
-
-/// Type of the file system that holds `place`: the mount with the longest path above it; of
-/// several on one path, the one mounted last.
-fn file_system(mounts: &str, place: &Path) -> Option<String> {
-    let mut best: Option<(usize, &str)> = None;
-    for line in mounts.lines() {
-        let Some((left, right)) = line.split_once(" - ") else { continue };
-        let Some(point) = left.split(' ').nth(4) else { continue };
-        let point = PathBuf::from(unescape(point));
-        let Some(kind) = right.split(' ').next() else { continue };
-        let length = point.as_os_str().len();
-        if place.starts_with(&point) && best.is_none_or(|(known, _)| length >= known) {
-            best = Some((length, kind));
-        }
-    }
-    best.map(|(_, kind)| kind.to_owned())
-}
-
-/// The kernel writes space, tab, newline and backslash as octal.
-fn unescape(text: &str) -> String {
-    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
-        .into_iter()
-        .fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
 /// What became of a direct I/O.
@@ -177,12 +153,16 @@ mod tests {
 
     #[test]
     fn the_nearest_and_latest_mount_decides() {
-        let kind = |path: &str| file_system(MOUNTS, Path::new(path));
-        assert_eq!(kind("/tmp/x").as_deref(), Some("tmpfs"));
-        assert_eq!(kind("/tmpx").as_deref(), Some("ext4"));
-        assert_eq!(kind("/mnt/my drive/d1").as_deref(), Some("xfs"));
-        assert_eq!(kind("/mnt/d").as_deref(), Some("ext4"));
-        assert_eq!(file_system("", Path::new("/")), None);
+        let row = |mounts: &str, path: &str| {
+            let row = file_system_row("d", &Mounts::parse(mounts), Path::new(path));
+            (row.found, row.verdict)
+        };
+        let found = |path: &str| row(MOUNTS, path);
+        assert_eq!(found("/tmp/x"), ("file system tmpfs".to_owned(), Verdict::Warn));
+        assert_eq!(found("/tmpx"), ("file system ext4".to_owned(), Verdict::Ok));
+        assert_eq!(found("/mnt/my drive/d1"), ("file system xfs".to_owned(), Verdict::Ok));
+        assert_eq!(found("/mnt/d"), ("file system ext4".to_owned(), Verdict::Ok));
+        assert_eq!(row("", "/"), ("file system unknown".to_owned(), Verdict::Warn));
     }
 
     #[test]

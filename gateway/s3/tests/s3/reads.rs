@@ -1,10 +1,6 @@
 //! Ranges and conditions of reads, signed as clients sign them, and the heads of the answers.
 
-#![allow(clippy::unwrap_used, reason = "a helper of a test may fail it")]
-
-mod common;
-
-use common::{Reply, Server, Signer, server};
+use crate::common::{Reply, Server, Signer, server};
 
 const BODY: &[u8] = b"hello, basalt";
 

@@ -1,17 +1,13 @@
 //! Signed requests through s3s into `gateway-core` over the model store, in process.
 
-#![allow(clippy::unwrap_used, reason = "a helper of a test may fail it")]
-
-mod common;
-
-use common::{SECRET, Signer, iso, server};
+use crate::common::{SECRET, Signer, iso, server};
 use gateway_core::encoding::base64;
 use s3s::crypto::{Checksum as _, Crc32, Md5};
 
 const BODY: &[u8] = b"hello, basalt";
 
 /// A server with the bucket `bkt`.
-fn with_bucket() -> common::Server {
+fn with_bucket() -> crate::common::Server {
     let server = server();
     assert_eq!(server.signed("PUT /bkt", &[], b"").status(), 200);
     server
@@ -131,7 +127,7 @@ fn presigned_urls_live_as_long_as_they_say() {
 #[test]
 fn a_body_other_than_the_signed_one_is_not_stored() {
     let server = with_bucket();
-    let hash = common::hex(&[7; 32]);
+    let hash = crate::common::hex(&[7; 32]);
     let put = server.signed("PUT /bkt/k", &[("x-amz-content-sha256", &hash)], BODY);
     assert_eq!((put.status(), put.code()), (400, "XAmzContentSHA256Mismatch"));
     let md5 = base64(&Md5::checksum(b"another"));
@@ -141,7 +137,7 @@ fn a_body_other_than_the_signed_one_is_not_stored() {
 }
 
 /// Sends `BODY` as one unsigned chunk with this text behind the last one.
-fn put_with_trailer(server: &common::Server, trailer: &str) -> common::Reply {
+fn put_with_trailer(server: &crate::common::Server, trailer: &str) -> crate::common::Reply {
     let mut wire = format!("{:x}\r\n", BODY.len()).into_bytes();
     wire.extend_from_slice(BODY);
     wire.extend_from_slice(format!("\r\n0\r\n{trailer}\r\n").as_bytes());
@@ -198,7 +194,7 @@ fn xml_bodies_too_long_or_of_another_hash_are_refused_as_such() {
     assert_eq!((reply.status(), reply.code()), (400, "MaxMessageLengthExceeded"));
     let reply = server.signed("POST /bkt?delete=", &[], &blank[..1 << 20]);
     assert_eq!((reply.status(), reply.code()), (400, "MalformedXML"));
-    let hash = common::hex(&[7; 32]);
+    let hash = crate::common::hex(&[7; 32]);
     let other = [("x-amz-content-sha256", hash.as_str())];
     let delete = b"<Delete><Object><Key>k</Key></Object></Delete>";
     let reply = server.signed("POST /bkt?delete=", &other, delete);

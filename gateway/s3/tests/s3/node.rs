@@ -1,10 +1,6 @@
 //! Paths that are no S3.
 
-#![allow(clippy::unwrap_used, reason = "a helper of a test may fail it")]
-
-mod common;
-
-use common::{Reply, Server, server};
+use crate::common::{Reply, Server, server};
 use gateway_s3::Peer;
 use http::Request;
 use s3s::Body;
