@@ -148,8 +148,8 @@ impl DriveRing {
         if self.has_fixed_buffers { u16::try_from(lane.0).ok() } else { None }
     }
 
-    /// Submits what was begun and waits for a transfer to end, at most so long; `None`: without
-    /// end. Those that have ended are appended.
+    /// Waits for a transfer to end, at most so long; `None`: without end. Those that have ended are
+    /// appended.
     ///
     /// # Errors
     /// Where the ring itself fails.
@@ -169,6 +169,8 @@ impl DriveRing {
         Ok(())
     }
 
+    /// Hands an entry to the kernel at once: the drive works on it while the next one is made. Drives
+    /// of virtual machines answer what they got together together, and idle until they get more.
     fn push(&mut self, entry: &squeue::Entry) {
         // SAFETY: the buffer an entry names belongs to a place of this ring, is as long as the
         // entry says, is not touched while the place is busy, and is leaked by `Drop` where it
@@ -179,6 +181,8 @@ impl DriveRing {
                 std::hint::spin_loop();
             }
         }
+        // What the kernel does not take now it takes at the next wait.
+        let _ = self.ring.submit();
     }
 }
 
