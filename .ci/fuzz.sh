@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Fuzzes every decoder of drive and wire with libFuzzer: BASALT_FUZZ_SECONDS each (60), three at a
+# Fuzzes every decoder of drive and wire with libFuzzer: BASALT_FUZZ_SECONDS each (60), five at a
 # time. `fuzz.sh install` only fetches what that needs. Ends with 1, and prints how to see it again,
 # if an input crashes, hangs or takes too much memory. Everything lies below target/fuzz.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly seconds="${BASALT_FUZZ_SECONDS:-60}"
-readonly jobs="${BASALT_FUZZ_JOBS:-3}"
+readonly jobs="${BASALT_FUZZ_JOBS:-5}"
 readonly toolchain="${BASALT_FUZZ_TOOLCHAIN:-nightly}"
 readonly cargo_fuzz=0.13.2
 readonly folder="$PWD/target/fuzz"

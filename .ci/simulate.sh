@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-readonly program=target/release/simulate
+readonly program="${1:-target/gate/simulate}"
 readonly log=target/twins.log
 "$program" twins --listed >"$log" 2>&1 &
 twins=$!
