@@ -54,6 +54,16 @@ pub struct DriveGeometry {
     pub io_bytes_max: usize,
 }
 
+/// For whom reads and writes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IoClass {
+    /// Somebody waits for them: a client, or work that makes room for one.
+    #[default]
+    Foreground,
+    /// Nobody does: scrub, heal, catch-up.
+    Background,
+}
+
 /// One drive, open for direct I/O. Offsets and lengths are multiples of `BLOCK_BYTES`. Clones are
 /// handles to the same drive.
 ///
@@ -63,6 +73,15 @@ pub struct DriveGeometry {
 pub trait Drive: Clone + 'static {
     /// The facts.
     fn geometry(&self) -> DriveGeometry;
+
+    /// A handle whose reads and writes are background work (scrub, heal, catch-up): same drive,
+    /// same data. They go behind those of others and take a share of the drive at most, however
+    /// long that makes them wait. Flushes are as any.
+    ///
+    /// Not for work that makes room (cleaning, checkpoints, merging of runs): writes wait for it,
+    /// and would wait for its share.
+    #[must_use]
+    fn background(&self) -> Self;
 
     /// Bytes from 0 that may be written: zero-written once and durable as such.
     fn prepared_bytes(&self) -> u64;

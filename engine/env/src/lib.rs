@@ -16,7 +16,7 @@ pub mod sync;
 
 pub use arena::{Arena, ArenaScope, ArenaStatistics};
 pub use buffer::{BLOCK_BYTES, DmaBuf};
-pub use drive::{Drive, DriveGeometry, IoError, WriteFlushError};
+pub use drive::{Drive, DriveGeometry, IoClass, IoError, WriteFlushError};
 pub use rule::{BrokenRules, Rule};
 
 use std::future::Future;

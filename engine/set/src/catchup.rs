@@ -4,7 +4,8 @@
 //! Invariants: the whole state of a key is compared, never record by record; what the in-sync
 //! drives do not have goes; keys written meanwhile are recorded by their owners and compared again
 //! while writes stand still; a replaced (empty) drive takes the same way; a change of view beside
-//! it ends it; what nobody can read any more is counted, and keeps no drive out.
+//! it ends it; what nobody can read any more is counted, and keeps no drive out; its bytes are
+//! background work of all drives until writes stand still for it.
 
 mod compare;
 mod entries;
@@ -16,12 +17,12 @@ use crate::decide::{is_bare, variant_for};
 use crate::error::SetError;
 use crate::message::{Dirty, DriveReply, DriveRequest, Installed, Peers, Prepare};
 use crate::view::{Change, Coordinator};
-use engine_env::Rule;
+use engine_env::{IoClass, Rule};
 use engine_format::{Commit, Entry, Keyspace};
 use engine_store::{DriveError, ScanPage};
 use engine_types::{DataId, DriveId, ErrorClass, Position, PositionSet, Sequence};
 use futures_util::stream::{self, TryStreamExt};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 const PAGE_ENTRIES: usize = 256;
@@ -59,6 +60,8 @@ struct Way<'a, P: Peers> {
     told: Vec<Sequence>,
     /// What was found so far; many keys are compared at a time.
     found: RefCell<Found>,
+    /// For whom bytes are read and written: for nobody, or for the writes that stand still.
+    class: Cell<IoClass>,
 }
 
 #[derive(Default)]
@@ -104,6 +107,11 @@ impl<P: Peers> Coordinator<P> {
             drive: DriveId::default(),
             told: Vec::new(),
             found: RefCell::default(),
+            // Where the set takes no writes until this has ended, clients wait for it.
+            class: Cell::new(match installed.reads_only {
+                true => IoClass::Foreground,
+                false => IoClass::Background,
+            }),
         };
         let outcome = way.go().await;
         if outcome.is_err() {
@@ -164,6 +172,8 @@ impl<P: Peers> Way<'_, P> {
         if !coordinator.is_in_force(&self.installed) {
             return Err(SetError::Unavailable);
         }
+        // From here on nothing is served, and everybody waits for this.
+        self.class.set(IoClass::Foreground);
         let still = coordinator.change(PositionSet::EMPTY, true).await?;
         let Change { installed, held, rolled_forward, aborted, lost, .. } = still;
         let before = std::mem::replace(&mut self.installed, installed);
@@ -224,7 +234,7 @@ impl<P: Peers> Way<'_, P> {
         position: Position,
         key: Vec<u8>,
     ) -> Result<Option<(Entry, Option<Vec<u8>>)>, SetError> {
-        match self.ask(position, DriveRequest::Get(key.clone())).await {
+        match self.ask(position, DriveRequest::Get(key.clone(), self.class.get())).await {
             Ok(DriveReply::Entry(found)) => Ok(found),
             Err(error) if error.class() == ErrorClass::Corrupt => {
                 let mut end = key.clone();
@@ -270,8 +280,11 @@ impl<P: Peers> Way<'_, P> {
         let keys = keys.into_iter().map(Ok);
         let compared = stream::iter(keys)
             .try_for_each_concurrent(KEYS_AT_ONCE, |(key, order)| self.compare_written(key, order));
-        compared.await?;
-        Ok(count)
+        // Clients write these keys: a share of the drives would let more come than are compared.
+        let before = self.class.replace(IoClass::Foreground);
+        let compared = compared.await;
+        self.class.set(before);
+        compared.map(|()| count)
     }
 
     async fn send(&self, commit: Commit, adopt: Option<DataId>) -> Result<(), SetError> {

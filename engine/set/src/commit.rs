@@ -11,7 +11,7 @@ use crate::member::{Inner, Member};
 use crate::message::{Dirty, DriveReply, DriveRequest, Installed, Peers, Prepare};
 use bytes::Bytes;
 use engine_env::sync::KeyGuard;
-use engine_env::{Env, Rule};
+use engine_env::{Env, IoClass, Rule};
 use engine_format::{
     Commit, CommitData, IndexKey, Keyspace, Mutation, ObjectRecord, Order, PartTable, Storage,
 };
@@ -176,7 +176,7 @@ impl<E: Env, P: Peers> Inner<E, P> {
         for position in holders.and(view.view.in_sync).iter() {
             let Some(rank) = order.rank(position) else { return false };
             let key = IndexKey::ranked(Keyspace::Current, rank, suffix).0;
-            match self.peers.call(position, DriveRequest::Get(key)).await {
+            match self.peers.call(position, DriveRequest::Get(key, IoClass::Foreground)).await {
                 Ok(_) => {}
                 Err(error) if error.class() == ErrorClass::Corrupt => {}
                 Err(_) => return false,
@@ -226,7 +226,8 @@ impl<E: Env, P: Peers> Inner<E, P> {
             }
             let Some(rank) = order.rank(position) else { continue };
             let key = IndexKey::ranked(Keyspace::Current, rank, suffix).0;
-            let reply = self.peers.call(position, DriveRequest::Get(key)).await;
+            let request = DriveRequest::Get(key, IoClass::Foreground);
+            let reply = self.peers.call(position, request).await;
             if let Ok(DriveReply::Entry(Some((entry, Some(payload))))) = reply
                 && entry.sequence == record.sequence
             {

@@ -11,7 +11,7 @@ use crate::error::SetError;
 use crate::message::{DriveReply, DriveRequest, Peers, Prepare};
 use crate::view::{Coordinator, Hellos};
 use bytes::Bytes;
-use engine_env::{DmaBuf, Rule};
+use engine_env::{DmaBuf, IoClass, Rule};
 use engine_format::{Commit, CommitData, IndexKey, Keyspace, Mark, PeerKnown, View};
 use engine_store::FragmentPlan;
 use engine_types::{DataId, FragmentIndex, Geometry, Position, PositionSet, Sequence};
@@ -395,7 +395,8 @@ impl<'a, P: Peers> Decisions<'a, P> {
         };
         let reserve = DriveRequest::Reserve(self.view.epoch, plan);
         self.peers().call(position, reserve).await?;
-        copy_fragment(self.peers(), &plan, &sources, position).await
+        // The set stands still meanwhile.
+        copy_fragment(self.peers(), &plan, &sources, position, IoClass::Foreground).await
     }
 }
 
@@ -414,14 +415,15 @@ pub(crate) async fn copy_fragment<P: Peers>(
     plan: &FragmentPlan,
     sources: &[(usize, Position)],
     position: Position,
+    class: IoClass,
 ) -> Result<(), SetError> {
     let geometry = plan.geometry;
     let fragment_bytes = geometry.fragment_bytes(plan.object_bytes);
     let mut offset = 0;
     while offset < fragment_bytes {
         let len = (fragment_bytes - offset).min(u64::from(geometry.cell_bytes)) as usize;
-        let cell = rebuild_range(peers, plan, sources, (offset, len)).await?;
-        peers.call(position, DriveRequest::Write(plan.data, cell)).await?;
+        let cell = rebuild_range(peers, plan, sources, (offset, len), class).await?;
+        peers.call(position, DriveRequest::Write(plan.data, cell, class)).await?;
         offset += len as u64;
     }
     peers.call(position, DriveRequest::Finish(plan.data)).await?;
@@ -435,11 +437,13 @@ pub(crate) async fn rebuild_range<P: Peers>(
     plan: &FragmentPlan,
     sources: &[(usize, Position)],
     (offset, len): (u64, usize),
+    class: IoClass,
 ) -> Result<DmaBuf, SetError> {
     let codec = engine_codec::Codec::new(plan.geometry.data, plan.geometry.parity)
         .map_err(|_| SetError::Unavailable)?;
     let calls = sources.iter().map(|(rank, source)| {
-        let call = peers.call(*source, DriveRequest::ReadFragment(plan.data, offset, len));
+        let request = DriveRequest::ReadFragment(plan.data, offset, len, class);
+        let call = peers.call(*source, request);
         async move { (*rank, call.await) }
     });
     let mut present: Vec<(u8, DmaBuf)> = Vec::new();

@@ -10,7 +10,7 @@ use crate::member::{Inner, Member};
 use crate::message::{DriveReply, DriveRequest, Peers};
 use crate::put::{check_condition, release_old};
 use bytes::Bytes;
-use engine_env::{DmaBuf, Env};
+use engine_env::{DmaBuf, Env, IoClass};
 use engine_format::{IndexKey, Keyspace, Mutation, ObjectRecord, Order, PartTable, Storage};
 use engine_store::DriveError;
 use engine_types::{BucketId, Condition, DataId, Geometry, Key};
@@ -161,7 +161,8 @@ impl<E: Env, P: Peers> Inner<E, P> {
         if !self.view().active.contains(position) {
             return None;
         }
-        let request = DriveRequest::ReadFragment(source.data, read.offset, read.len);
+        let class = IoClass::Foreground;
+        let request = DriveRequest::ReadFragment(source.data, read.offset, read.len, class);
         match self.peers.call(position, request).await {
             Ok(DriveReply::Bytes(index, bytes)) if usize::from(index.0) == rank => Some(bytes),
             Ok(_) => None,

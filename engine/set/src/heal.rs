@@ -1,10 +1,10 @@
 //! Healing: what a member finds rotten on its own drive it writes anew, and an owner brings back
 //! fragments that are not where they should be.
 //!
-//! Invariants: nobody waits for a heal; one at a time and a bounded list of them; a heal changes
-//! nothing that was written or deleted meanwhile: on its own drive a member compares before it
-//! puts (`engine-store`), on another's the owner holds the key; what is rebuilt comes from fragments
-//! and payloads whose sums hold.
+//! Invariants: nobody waits for a heal, so that its bytes are background work of the drives; one at
+//! a time and a bounded list of them; a heal changes nothing that was written or deleted meanwhile:
+//! on its own drive a member compares before it puts (`engine-store`), on another's the owner holds
+//! the key; what is rebuilt comes from fragments and payloads whose sums hold.
 
 use crate::catchup::settled;
 use crate::decide::{copy_fragment, rebuild_range};
@@ -13,7 +13,7 @@ use crate::get::{Found, Source};
 use crate::member::{Inner, Member};
 use crate::message::{DriveReply, DriveRequest, Peers, Prepare};
 use bytes::Bytes;
-use engine_env::Env;
+use engine_env::{Env, IoClass};
 use engine_format::{IndexKey, ObjectRecord, Order};
 use engine_store::{DriveError, FragmentPlan, Healing};
 use engine_types::{DataId, FragmentIndex, Position, Sequence};
@@ -148,7 +148,7 @@ impl<E: Env, P: Peers> Inner<E, P> {
     }
 
     async fn heal_fragment(&self, data: DataId) -> Result<(), SetError> {
-        if self.store.verify_fragment(data).await? {
+        if self.store.with_class(IoClass::Background).verify_fragment(data).await? {
             return Ok(());
         }
         let Some(mut healing) = self.store.begin_heal(data).await? else { return Ok(()) };
@@ -166,22 +166,23 @@ impl<E: Env, P: Peers> Inner<E, P> {
 
     /// Writes what can be read from where it was, the rest from the other drives.
     async fn refill(&self, healing: &mut Healing) -> Result<(), SetError> {
-        let plan = healing.plan();
+        let (plan, class) = (healing.plan(), IoClass::Background);
+        let store = self.store.with_class(class);
         let sources = self.sources_of(&plan).await;
         let fragment_bytes = plan.geometry.fragment_bytes(plan.object_bytes);
         let mut at = 0;
         while at < fragment_bytes {
             let len = (fragment_bytes - at).min(PIECE_BYTES) as usize;
-            let read = self.store.read_fragment(plan.data, at, len).await;
+            let read = store.read_fragment(plan.data, at, len).await;
             let was_bad = read.is_err();
             let bytes = match read {
                 Ok((_, bytes)) => bytes,
                 Err(DriveError::Format(_)) => {
-                    rebuild_range(&self.peers, &plan, &sources, (at, len)).await?
+                    rebuild_range(&self.peers, &plan, &sources, (at, len), class).await?
                 }
                 Err(error) => return Err(error.into()),
             };
-            self.store.write_heal(healing, &bytes[..len], was_bad).await?;
+            store.write_heal(healing, &bytes[..len], was_bad).await?;
             at += len as u64;
         }
         Ok(())
@@ -250,7 +251,8 @@ impl<E: Env, P: Peers> Inner<E, P> {
             .filter(|(_, other)| *other != position && view.active.contains(*other))
             .collect();
         self.peers.call(position, DriveRequest::Reserve(epoch, lost.plan)).await?;
-        let copied = copy_fragment(&self.peers, &lost.plan, &sources, position).await;
+        let class = IoClass::Background;
+        let copied = copy_fragment(&self.peers, &lost.plan, &sources, position, class).await;
         let guard = self.locks.lock(suffix.to_vec()).await;
         let outcome = match copied {
             Ok(()) if self.view().view.epoch != epoch => Err(SetError::Unavailable),

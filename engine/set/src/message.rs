@@ -2,9 +2,10 @@
 //! nodes.
 //!
 //! Invariants: requests of one sender to one drive are served in the order sent; everything that
-//! changes a drive carries the epoch under which it was sent, and a drive refuses other epochs.
+//! changes a drive carries the epoch under which it was sent, and a drive refuses other epochs;
+//! what moves bytes says for whom: only where nobody waits is it background work of the drive.
 
-use engine_env::{DmaBuf, Rule};
+use engine_env::{DmaBuf, IoClass, Rule};
 use engine_format::{Commit, Entry, FragmentRecord, Keyspace, Mark, Order, PeerKnown, View};
 use engine_store::{DriveError, DriveIdentity, FragmentPlan, ScanPage};
 use engine_types::{DataId, DriveId, Epoch, FragmentIndex, Position, PositionSet, Sequence};
@@ -66,7 +67,7 @@ pub enum DriveRequest {
     /// Give a reservation back.
     Discard(DataId),
     /// The next bytes of a fragment.
-    Write(DataId, DmaBuf),
+    Write(DataId, DmaBuf, IoClass),
     /// The fragment is complete: footer, and flush where it needs one.
     Finish(DataId),
     /// Promise log space for a payload, or give the promise back.
@@ -82,11 +83,11 @@ pub enum DriveRequest {
     /// Log that these never were; answered when durable.
     Abort(Vec<Sequence>),
     /// An index entry and the payload it points to.
-    Get(Vec<u8>),
+    Get(Vec<u8>, IoClass),
     /// Live entries of the index.
     Scan(Vec<u8>, Vec<u8>, usize),
     /// Bytes of a fragment, checked.
-    ReadFragment(DataId, u64, usize),
+    ReadFragment(DataId, u64, usize, IoClass),
     /// Whether a fragment is whole.
     VerifyFragment(DataId),
     /// The record of a fragment.

@@ -10,7 +10,7 @@ use crate::error::SetError;
 use crate::member::{Inner, Member};
 use crate::message::{DriveRequest, Installed, Peers};
 use bytes::Bytes;
-use engine_env::{DmaBuf, Env};
+use engine_env::{DmaBuf, Env, IoClass};
 use engine_format::{
     CommitData, Etag, IndexKey, Keyspace, Mutation, ObjectRecord, Order, PartEntry, PartRecord,
     Storage,
@@ -216,7 +216,8 @@ impl<E: Env, P: Peers> Put<E, P> {
         for (rank, cell) in cells.into_iter().enumerate() {
             let Some(position) = self.order.at(rank) else { break };
             if stream.positions.contains(position) {
-                calls.push(inner.peers.call(position, DriveRequest::Write(stream.data, cell)));
+                let write = DriveRequest::Write(stream.data, cell, IoClass::Foreground);
+                calls.push(inner.peers.call(position, write));
             }
         }
         if let Some(error) = join_all(calls).await.into_iter().find_map(Result::err) {

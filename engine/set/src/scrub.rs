@@ -1,8 +1,8 @@
 //! A scrub of one drive: a read pass over all of it, also over what no client's read comes to
 //! (parity, the copies of followers, index and log), that heals what it finds.
 //!
-//! Invariants: slow on purpose (`ScrubPace`), slower while clients keep the drive busy; what cannot
-//! be healed now is on the list of heals afterwards.
+//! Invariants: slow on purpose (`ScrubPace`), slower while clients keep the drive busy; its reads are
+//! background work of the drive; what cannot be healed now is on the list of heals afterwards.
 
 use crate::SetConfig;
 use crate::error::SetError;
@@ -10,7 +10,7 @@ use crate::get::Found;
 use crate::heal::Rotten;
 use crate::member::{Inner, Member};
 use crate::message::{DriveReply, DriveRequest, Peers};
-use engine_env::Env;
+use engine_env::{Env, IoClass};
 use engine_format::{Entry, FragmentRecord, IndexKey, Keyspace, ObjectRecord};
 use engine_store::{DriveError, ScrubPace};
 use std::rc::Rc;
@@ -88,7 +88,7 @@ impl<E: Env, P: Peers> Inner<E, P> {
         let record = FragmentRecord::from_value(value).map_err(|_| SetError::Unavailable)?;
         done.fragments += 1;
         // One that was freed meanwhile is not rotten: there is nothing to heal then.
-        if !self.store.verify_fragment(data).await? {
+        if !self.store.with_class(IoClass::Background).verify_fragment(data).await? {
             self.heal_now(Rotten::Fragment(data), done).await;
         }
         self.store.rest(pace, record.fragment_bytes()).await;
@@ -105,7 +105,8 @@ impl<E: Env, P: Peers> Inner<E, P> {
         let mut payload = None;
         if let Some(location) = entry.payload {
             done.payloads += 1;
-            match self.store.get_with_payload(&key).await {
+            let found = self.store.with_class(IoClass::Background).get_with_payload(&key).await;
+            match found {
                 Ok(found) => payload = found.and_then(|(_, payload)| payload),
                 Err(DriveError::Format(_)) => {
                     self.heal_now(Rotten::Payload(key.clone()), done).await;

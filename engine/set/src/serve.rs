@@ -29,13 +29,15 @@ impl<E: Env, P: Peers> Member<E, P> {
                 store.discard_fragment(data);
                 done(Ok(DriveReply::Done))
             }
-            DriveRequest::Write(data, buffer) => match store.write_fragment(data, buffer) {
-                Err(error) => done(Err(error)),
-                Ok(()) => Box::pin(async move {
-                    store.fragment_progress(data, 2).await?;
-                    Ok(DriveReply::Done)
-                }),
-            },
+            DriveRequest::Write(data, buffer, class) => {
+                match store.with_class(class).write_fragment(data, buffer) {
+                    Err(error) => done(Err(error)),
+                    Ok(()) => Box::pin(async move {
+                        store.fragment_progress(data, 2).await?;
+                        Ok(DriveReply::Done)
+                    }),
+                }
+            }
             DriveRequest::Finish(data) => Box::pin(async move {
                 store.finish_fragment(data).await?;
                 Ok(DriveReply::Done)
@@ -63,10 +65,10 @@ impl<E: Env, P: Peers> Member<E, P> {
         let inner = &self.inner;
         let store = inner.store.clone();
         match request {
-            DriveRequest::Get(key) => {
+            DriveRequest::Get(key, class) => {
                 let inner = Rc::clone(inner);
                 Box::pin(async move {
-                    let found = store.get_with_payload(&key).await;
+                    let found = store.with_class(class).get_with_payload(&key).await;
                     if matches!(found, Err(DriveError::Format(_))) {
                         inner.want_heal(Rotten::Payload(key));
                     }
@@ -76,10 +78,10 @@ impl<E: Env, P: Peers> Member<E, P> {
             DriveRequest::Scan(start, end, entries_max) => Box::pin(async move {
                 Ok(DriveReply::Page(store.scan(&start, &end, entries_max).await?))
             }),
-            DriveRequest::ReadFragment(data, offset, len) => {
+            DriveRequest::ReadFragment(data, offset, len, class) => {
                 let inner = Rc::clone(inner);
                 Box::pin(async move {
-                    let read = store.read_fragment(data, offset, len).await;
+                    let read = store.with_class(class).read_fragment(data, offset, len).await;
                     if matches!(read, Err(DriveError::Format(_))) {
                         inner.want_heal(Rotten::Fragment(data));
                     }

@@ -4,7 +4,7 @@
 //! runs, checkpoint and superblock are durable in this order; what the superblock before this one
 //! names stays untouched until the new one is durable; one checkpoint at a time, never while
 //! payloads are being moved (`maintenance`); what does not fit is given back and the state is as
-//! before.
+//! before; a log that has run out of segments waits for it, so that it is no background work.
 
 use crate::error::DriveError;
 use crate::recover::write_superblock;

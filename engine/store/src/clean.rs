@@ -2,7 +2,8 @@
 //!
 //! Invariants: under `maintenance`, so never while a checkpoint is taken; only segments before the
 //! durable start of the log, which replay does not need; a move is void if the key was written
-//! again meanwhile; a segment is freed only once all that refers to it was moved durably.
+//! again meanwhile; a segment is freed only once all that refers to it was moved durably; it is no
+//! background work of the drive, for it begins only where room is short, and writes wait for it.
 
 use crate::checkpoint::free_dead_log;
 use crate::error::DriveError;
@@ -12,7 +13,7 @@ use crate::replay::bytes_on_drive;
 use crate::space::APPEND_GENERATION;
 use crate::store::Shared;
 use crate::work::Work;
-use engine_env::{BLOCK_BYTES, DmaBuf, Env, IoError};
+use engine_env::{BLOCK_BYTES, DmaBuf, Env, IoClass, IoError};
 use engine_format::{
     BatchHeader, Commit, FragmentRecord, Keyspace, LogPosition, LogSegment, Move, PayloadLocation,
     Record, Relocate, SegmentHeader,
@@ -330,7 +331,7 @@ impl<E: Env> Shared<E> {
 
     async fn relocate(self: &Rc<Self>, old: FragmentRecord) -> Result<(), DriveError> {
         let units: u64 = old.extents.iter().map(engine_format::Extent::bytes).sum();
-        let bytes = self.read_linear(&old, 0, units).await?;
+        let bytes = self.read_linear(IoClass::Foreground, &old, 0, units).await?;
         let (data, fragment_bytes) = (old.data, old.fragment_bytes());
         let reserved = self
             .with_growth(|space| {

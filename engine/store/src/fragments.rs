@@ -12,7 +12,7 @@ pub use heal::Healing;
 
 use crate::error::DriveError;
 use crate::store::{Shared as Insides, Store};
-use engine_env::{BLOCK_BYTES, DmaBuf, Env, Rule};
+use engine_env::{BLOCK_BYTES, DmaBuf, Env, IoClass, Rule};
 use engine_format::{
     FOOTER_BLOCK_BYTES, FormatError, FragmentFooter, FragmentRecord, IndexKey, Keyspace, crc64,
 };
@@ -165,11 +165,11 @@ impl<E: Env> Store<E> {
             let (from, bytes) = (piece.from as usize, piece.bytes as usize);
             let at = shared.segment_offset(piece.extent.segment) + piece.offset_bytes;
             if bytes == tail {
-                open.writes.push(shared.write_in_task(at, buffer));
+                open.writes.push(shared.write_in_task(self.class, at, buffer));
                 return Ok(());
             }
             let part = DmaBuf::copy_of(&buffer[from..from + bytes]);
-            open.writes.push(shared.write_in_task(at, part));
+            open.writes.push(shared.write_in_task(self.class, at, part));
         }
         Ok(())
     }
@@ -233,7 +233,7 @@ impl<E: Env> Store<E> {
                 let from = piece.from as usize;
                 let part = DmaBuf::copy_of(&bytes[from..from + piece.bytes as usize]);
                 let at = shared.segment_offset(piece.extent.segment) + piece.offset_bytes;
-                open.writes.push(shared.write_in_task(at, part));
+                open.writes.push(shared.write_in_task(self.class, at, part));
             }
             open.record.append
         };
@@ -323,7 +323,7 @@ impl<E: Env> Store<E> {
             // Cleaning may move the fragment between look-up and read: what was read is believed
             // lost only if the record still says the same.
             let record = shared.fragment_record(data).await?.ok_or(DriveError::NotFound)?;
-            match shared.read_as_recorded(&record, offset_bytes, len).await {
+            match shared.read_as_recorded(self.class, &record, offset_bytes, len).await {
                 Err(DriveError::Format(error)) => {
                     shared.fragments.borrow_mut().forget_map(data);
                     if tried.as_ref() == Some(&record) {
@@ -341,8 +341,8 @@ impl<E: Env> Store<E> {
 impl<E: Env> Insides<E> {
     /// Submits a write now and waits for it in a task, so that abandoning it loses nothing.
     #[track_caller]
-    fn write_in_task(&self, at: u64, buffer: DmaBuf) -> Written {
-        let write = self.write_pieces(at, buffer);
+    fn write_in_task(&self, class: IoClass, at: u64, buffer: DmaBuf) -> Written {
+        let write = self.write_pieces_as(class, at, buffer);
         let (sender, receiver) = futures_channel::oneshot::channel();
         self.env.spawn(async move {
             _ = sender.send(write.await);
@@ -405,6 +405,7 @@ impl<E: Env> Insides<E> {
 
     async fn read_as_recorded(
         &self,
+        class: IoClass,
         record: &FragmentRecord,
         offset_bytes: u64,
         len: usize,
@@ -413,11 +414,11 @@ impl<E: Env> Insides<E> {
         if len == 0 || offset_bytes + len as u64 > fragment_bytes {
             return Err(FormatError::Bounds("a fragment read").into());
         }
-        let map = self.fragment_map(record).await?;
+        let map = self.fragment_map(class, record).await?;
         let block = FOOTER_BLOCK_BYTES as u64;
         let start = offset_bytes / block * block;
         let end = (offset_bytes + len as u64).next_multiple_of(block).min(fragment_bytes);
-        let mut bytes = self.read_linear(record, start, end - start).await?;
+        let mut bytes = self.read_linear(class, record, start, end - start).await?;
         let checks = !self.env.breaks(Rule::FragmentSums);
         for (index, chunk) in bytes.chunks(FOOTER_BLOCK_BYTES).enumerate() {
             let sum = map.sums.get((start / block) as usize + index);
@@ -434,7 +435,11 @@ impl<E: Env> Insides<E> {
     }
 
     /// The sums of a fragment, from memory if they are of this very record.
-    async fn fragment_map(&self, record: &FragmentRecord) -> Result<Rc<FragmentMap>, DriveError> {
+    async fn fragment_map(
+        &self,
+        class: IoClass,
+        record: &FragmentRecord,
+    ) -> Result<Rc<FragmentMap>, DriveError> {
         let data = record.data;
         if let Some(map) = self.fragments.borrow().maps.get(&data)
             && map.footer_sum == record.footer_sum
@@ -446,7 +451,7 @@ impl<E: Env> Insides<E> {
         let offset = fragment_bytes.next_multiple_of(BLOCK_BYTES as u64);
         let padded =
             engine_format::footer_bytes(fragment_bytes).next_multiple_of(BLOCK_BYTES as u64);
-        let bytes = self.read_linear(record, offset, padded).await?;
+        let bytes = self.read_linear(class, record, offset, padded).await?;
         let footer = FragmentFooter::decode(&bytes, record.footer_sum, blocks)?;
         if footer.data != data || footer.index != record.index {
             return Err(FormatError::Misplaced("a fragment footer").into());

@@ -7,13 +7,18 @@ use crate::error::DriveError;
 use crate::space::{NoSpace, Space};
 use crate::store::Shared;
 use crate::work::Work;
-use engine_env::{DmaBuf, Drive, Env, IoError, Rule, WriteFlushError};
+use engine_env::{BLOCK_BYTES, DmaBuf, Drive, Env, IoClass, IoError, Rule, WriteFlushError};
+use engine_format::{SUPERBLOCK_BYTES, SegmentHeader};
 use futures_util::future::{join_all, try_join_all};
 use std::cell::Cell;
 use std::future::Future;
 
 /// How often a write that waits for room looks for it.
 const ROOM_POLL_US: u64 = 5000;
+
+// These, and the head of a batch, are handed to a drive whole. All else is cut to what it takes, be
+// it a block.
+const _: () = assert!(SUPERBLOCK_BYTES <= BLOCK_BYTES && SegmentHeader::BYTES <= BLOCK_BYTES);
 
 impl<E: Env> Shared<E> {
     /// Writes a buffer at an offset of the drive, in pieces the drive takes. Submitted at once.
@@ -23,7 +28,18 @@ impl<E: Env> Shared<E> {
         offset_bytes: u64,
         buffer: DmaBuf,
     ) -> impl Future<Output = Result<(), DriveError>> + 'static + use<E> {
-        let writes = self.submit_pieces(offset_bytes, buffer);
+        self.write_pieces_as(IoClass::Foreground, offset_bytes, buffer)
+    }
+
+    /// The same for a class.
+    #[track_caller]
+    pub(crate) fn write_pieces_as(
+        &self,
+        class: IoClass,
+        offset_bytes: u64,
+        buffer: DmaBuf,
+    ) -> impl Future<Output = Result<(), DriveError>> + 'static + use<E> {
+        let writes = self.submit_pieces(class, offset_bytes, buffer);
         async move {
             try_join_all(writes).await?;
             Ok(())
@@ -33,17 +49,19 @@ impl<E: Env> Shared<E> {
     #[track_caller]
     fn submit_pieces(
         &self,
+        class: IoClass,
         offset_bytes: u64,
         buffer: DmaBuf,
     ) -> Vec<impl Future<Output = Result<(), IoError>> + 'static + use<E>> {
-        let piece_bytes = self.drive.geometry().io_bytes_max;
+        let drive = self.drive_of(class);
+        let piece_bytes = drive.geometry().io_bytes_max;
         if buffer.len() <= piece_bytes {
-            return vec![self.drive.write(offset_bytes, buffer)];
+            return vec![drive.write(offset_bytes, buffer)];
         }
         let mut writes = Vec::new();
         let mut at = offset_bytes;
         for piece in buffer.chunks(piece_bytes) {
-            writes.push(self.drive.write(at, DmaBuf::copy_of(piece)));
+            writes.push(drive.write(at, DmaBuf::copy_of(piece)));
             at += piece.len() as u64;
         }
         writes
@@ -62,7 +80,7 @@ impl<E: Env> Shared<E> {
         if buffer.len() <= self.drive.geometry().io_bytes_max {
             whole = Some(self.drive.write_and_flush(offset_bytes, buffer));
         } else {
-            pieces = self.submit_pieces(offset_bytes, buffer);
+            pieces = self.submit_pieces(IoClass::Foreground, offset_bytes, buffer);
         }
         let drive = self.drive.clone();
         async move {
@@ -82,15 +100,26 @@ impl<E: Env> Shared<E> {
         offset_bytes: u64,
         len: usize,
     ) -> Result<DmaBuf, DriveError> {
-        let piece_bytes = self.drive.geometry().io_bytes_max;
+        self.read_at_as(IoClass::Foreground, offset_bytes, len).await
+    }
+
+    /// The same for a class.
+    pub(crate) async fn read_at_as(
+        &self,
+        class: IoClass,
+        offset_bytes: u64,
+        len: usize,
+    ) -> Result<DmaBuf, DriveError> {
+        let drive = self.drive_of(class);
+        let piece_bytes = drive.geometry().io_bytes_max;
         if len <= piece_bytes {
-            return Ok(self.drive.read(offset_bytes, DmaBuf::for_read(len)).await?);
+            return Ok(drive.read(offset_bytes, DmaBuf::for_read(len)).await?);
         }
         let mut whole = DmaBuf::for_read(len);
         let mut reads = Vec::new();
         for at in (0..len).step_by(piece_bytes) {
             let piece = DmaBuf::for_read(piece_bytes.min(len - at));
-            reads.push(self.drive.read(offset_bytes + at as u64, piece));
+            reads.push(drive.read(offset_bytes + at as u64, piece));
         }
         for (piece, at) in try_join_all(reads).await?.iter().zip((0..len).step_by(piece_bytes)) {
             whole[at..at + piece.len()].copy_from_slice(piece);

@@ -8,7 +8,7 @@ use crate::error::DriveError;
 use crate::runs::Run;
 use crate::state::Memtable;
 use crate::store::{Shared, Store};
-use engine_env::{BLOCK_BYTES, Env, Rule};
+use engine_env::{BLOCK_BYTES, Env, IoClass, Rule};
 use engine_format::{Entry, FormatError, payload_sum};
 use engine_index::{BlockQueue, Merge, Merged, Source, Tombstones};
 use std::collections::VecDeque;
@@ -52,7 +52,7 @@ impl<E: Env> Store<E> {
             if let Some(payload) = self.shared.pending_payload(&entry) {
                 return Ok(Some((entry, Some(payload))));
             }
-            match self.shared.read_payload(&entry).await {
+            match self.shared.read_payload(self.class, &entry).await {
                 Ok(payload) => return Ok(Some((entry, Some(payload)))),
                 Err(DriveError::Format(error)) if last != Some(location) => {
                     last = Some(location);
@@ -178,7 +178,11 @@ impl<E: Env> Shared<E> {
         (!pending.commit.payload.is_empty()).then(|| pending.commit.payload.to_vec())
     }
 
-    pub(crate) async fn read_payload(&self, entry: &Entry) -> Result<Vec<u8>, DriveError> {
+    pub(crate) async fn read_payload(
+        &self,
+        class: IoClass,
+        entry: &Entry,
+    ) -> Result<Vec<u8>, DriveError> {
         let Some(location) = entry.payload else { return Err(DriveError::NotFound) };
         let segment_bytes = self.space.borrow().segment_bytes();
         let (offset, len) = (u64::from(location.offset_bytes), location.bytes as usize);
@@ -187,7 +191,8 @@ impl<E: Env> Shared<E> {
         }
         let start = offset / BLOCK_BYTES as u64 * BLOCK_BYTES as u64;
         let span = ((offset - start) as usize + len).next_multiple_of(BLOCK_BYTES);
-        let bytes = self.read_at(self.segment_offset(location.segment) + start, span).await?;
+        let at = self.segment_offset(location.segment) + start;
+        let bytes = self.read_at_as(class, at, span).await?;
         let from = (offset - start) as usize;
         let payload = &bytes[from..from + len];
         let checks = !self.env.breaks(Rule::PayloadSums);

@@ -8,7 +8,7 @@
 use crate::error::DriveError;
 use crate::space::LOG_KEEPS;
 use crate::store::Shared;
-use engine_env::{BLOCK_BYTES, DmaBuf, Drive, Env};
+use engine_env::{BLOCK_BYTES, DmaBuf, Drive, Env, IoClass};
 use engine_format::{FormatError, RunEntry};
 use engine_index::{Block, BlockLocation, IndexError, RunBuilder, RunIndex, RunSummary};
 use engine_types::SegmentId;
@@ -152,7 +152,7 @@ impl<E: Env> Shared<E> {
         if let Some(block) = self.runs.borrow().cached(key) {
             return Ok(block);
         }
-        let block = self.read_run_block(run, location).await?;
+        let block = self.read_run_block(IoClass::Foreground, run, location).await?;
         self.runs.borrow_mut().insert(key, block.clone());
         Ok(block)
     }
@@ -160,16 +160,17 @@ impl<E: Env> Shared<E> {
     /// Reads a block of a run from the drive. A rotten one fails the drive.
     pub(crate) async fn read_run_block(
         &self,
+        class: IoClass,
         run: &Run,
         location: &BlockLocation,
     ) -> Result<Block, DriveError> {
-        let bytes = self.run_block_bytes(run, location).await?;
+        let bytes = self.run_block_bytes(class, run, location).await?;
         if let Ok(block) = Block::parse_at(bytes, run.summary.run_id, location) {
             return Ok(block);
         }
         self.count_corrupt();
         // What came wrong once may be right on the drive.
-        let bytes = self.run_block_bytes(run, location).await?;
+        let bytes = self.run_block_bytes(class, run, location).await?;
         Block::parse_at(bytes, run.summary.run_id, location).map_err(|_| {
             self.fail(DriveError::IndexRot);
             DriveError::IndexRot
@@ -178,6 +179,7 @@ impl<E: Env> Shared<E> {
 
     async fn run_block_bytes(
         &self,
+        class: IoClass,
         run: &Run,
         location: &BlockLocation,
     ) -> Result<Vec<u8>, DriveError> {
@@ -185,11 +187,11 @@ impl<E: Env> Shared<E> {
         let len = location.length_bytes as usize;
         let (offset, room) = locate(&run.segments, location.offset_bytes, segment_bytes);
         if room >= len {
-            return Ok(self.read_at(offset, len).await?.to_vec());
+            return Ok(self.read_at_as(class, offset, len).await?.to_vec());
         }
-        let mut bytes = self.read_at(offset, room).await?.to_vec();
+        let mut bytes = self.read_at_as(class, offset, room).await?.to_vec();
         let (offset, _) = locate(&run.segments, location.offset_bytes + room as u64, segment_bytes);
-        bytes.extend_from_slice(&self.read_at(offset, len - room).await?);
+        bytes.extend_from_slice(&self.read_at_as(class, offset, len - room).await?);
         Ok(bytes)
     }
 

@@ -2,12 +2,12 @@
 //! written anew or read from the drive.
 //!
 //! Invariants: what is read is what lies on the drive, never a cache; a scrub waits between its
-//! reads, longer while clients keep the log busy.
+//! reads, longer while clients keep the log busy, and they are background work of the drive.
 
 use crate::error::DriveError;
 use crate::runs::{Run, read_tail};
 use crate::store::Store;
-use engine_env::Env;
+use engine_env::{Env, IoClass};
 use engine_index::RunIndex;
 use std::rc::Rc;
 
@@ -39,7 +39,7 @@ impl<E: Env> Store<E> {
             let Some(run) = self.run(run_id) else { continue };
             for index in 0..run.index.block_count() {
                 let Some(location) = run.index.block(index) else { break };
-                self.shared.read_run_block(&run, &location).await?;
+                self.shared.read_run_block(IoClass::Background, &run, &location).await?;
                 self.rest(pace, location.length_bytes.into()).await;
             }
             is_rotten |= self.scrub_tail(&run).await?;
@@ -63,7 +63,8 @@ impl<E: Env> Store<E> {
     async fn scrub_tail(&self, run: &Run) -> Result<bool, DriveError> {
         let shared = &self.shared;
         let segment_bytes = shared.space.borrow().segment_bytes();
-        let tail = read_tail(&shared.drive, &run.summary, &run.segments, segment_bytes).await?;
+        let drive = shared.drive_of(IoClass::Background);
+        let tail = read_tail(drive, &run.summary, &run.segments, segment_bytes).await?;
         let is_rotten = RunIndex::parse(&tail, &run.summary).is_err();
         if is_rotten {
             shared.count_corrupt();

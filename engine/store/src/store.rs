@@ -14,7 +14,7 @@ use crate::state::State;
 use crate::usage::{Counters, DriveIdentity, DriveUsage};
 use crate::work::{WorkWatcher, Works};
 use engine_env::sync::Gate;
-use engine_env::{BrokenRules, Env, Rule};
+use engine_env::{BrokenRules, Drive, Env, IoClass, Rule};
 use engine_format::{Commit, DriveState, Mark, PeerKnown, Record, Superblock, View};
 use engine_types::{DataId, Epoch, SegmentId, Sequence};
 use futures_channel::oneshot;
@@ -26,6 +26,8 @@ use std::rc::Rc;
 pub(crate) struct Shared<E: Env> {
     pub env: E,
     pub drive: E::Drive,
+    /// The same drive for work nobody waits for.
+    pub background: E::Drive,
     pub config: StoreConfig,
     pub identity: DriveIdentity,
     pub superblock: RefCell<Superblock>,
@@ -55,11 +57,13 @@ pub(crate) struct Shared<E: Env> {
 /// One drive, open. Clones are handles to the same drive.
 pub struct Store<E: Env> {
     pub(crate) shared: Rc<Shared<E>>,
+    /// Of the bytes of fragments and payloads that this handle reads and writes.
+    pub(crate) class: IoClass,
 }
 
 impl<E: Env> Clone for Store<E> {
     fn clone(&self) -> Self {
-        Self { shared: Rc::clone(&self.shared) }
+        Self { shared: Rc::clone(&self.shared), class: self.class }
     }
 }
 
@@ -91,6 +95,7 @@ impl<E: Env> Store<E> {
         };
         let shared = Rc::new(Shared {
             env: parts.env,
+            background: parts.drive.background(),
             drive: parts.drive,
             config: parts.config,
             identity,
@@ -114,7 +119,15 @@ impl<E: Env> Store<E> {
         });
         let housekeeper = Rc::clone(&shared);
         shared.env.spawn(async move { housekeeper.housekeep().await });
-        Self { shared }
+        Self { shared, class: IoClass::Foreground }
+    }
+
+    /// A handle that reads and writes the bytes of fragments, and reads payloads, for somebody who
+    /// waits or for nobody. The log, the index and flushes everybody shares: they are never
+    /// background work.
+    #[must_use]
+    pub fn with_class(&self, class: IoClass) -> Self {
+        Self { shared: Rc::clone(&self.shared), class }
     }
 
     /// Who the drive is.
@@ -442,6 +455,14 @@ impl<E: Env> Shared<E> {
             }
             shared.flushing_first.set(shared.flushing_first.get() - 1);
         });
+    }
+
+    /// The handle of the drive for a class.
+    pub(crate) fn drive_of(&self, class: IoClass) -> &E::Drive {
+        match class {
+            IoClass::Foreground => &self.drive,
+            IoClass::Background => &self.background,
+        }
     }
 
     pub(crate) fn drive_low(&self) -> u64 {

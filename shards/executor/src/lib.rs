@@ -17,5 +17,5 @@ pub use clock::{now_us, wall_ms};
 pub use cpu_time::process_cpu_seconds;
 pub use executor::{Driver, Executor, ExecutorOptions, Handle};
 pub use park::{Park, ParkDriver, Unpark, Unparker};
-pub use thread::{PinnedThread, allowed_cpus, start_pinned_thread};
+pub use thread::{PinnedThread, allowed_cpus, start_pinned_thread, start_thread_on};
 pub use timers::Sleep;

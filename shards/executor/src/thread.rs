@@ -5,7 +5,7 @@ use std::io;
 use std::sync::mpsc;
 use std::thread::{Builder, JoinHandle};
 
-/// A thread started by `start_pinned_thread`. Dropping it lets the thread go on alone.
+/// A thread started here. Dropping it lets the thread go on alone.
 pub struct PinnedThread<T>(JoinHandle<Option<T>>);
 
 impl<T> PinnedThread<T> {
@@ -42,12 +42,10 @@ where
     F: FnOnce() -> T + Send + 'static,
 {
     let builder = Builder::new().name(name.to_owned());
-    let Some(cpu) = cpu else {
-        return Ok(PinnedThread(builder.spawn(move || Some(body()))?));
-    };
+    let Some(cpu) = cpu else { return Ok(PinnedThread(builder.spawn(move || Some(body()))?)) };
     let (report, pinned) = mpsc::sync_channel(1);
     let thread = builder.spawn(move || {
-        let result = pin_current_thread(cpu);
+        let result = pin_current_thread(&[cpu]);
         let refused = result.is_err();
         // The starter waits for exactly this report.
         let _ = report.send(result);
@@ -58,6 +56,27 @@ where
         Ok(Err(error)) => Err(error),
         Err(_) => Err(io::Error::other("the thread died before it was pinned")),
     }
+}
+
+/// Starts a thread that is to keep to these CPUs; with none given, or where the host does not let it
+/// run on any of them (any more), it runs where its starter may. Does not wait for the thread.
+///
+/// # Errors
+/// Where the host refuses the thread.
+pub fn start_thread_on<T, F>(name: &str, cpus: &[usize], body: F) -> io::Result<PinnedThread<T>>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    let cpus = cpus.to_vec();
+    let thread = Builder::new().name(name.to_owned()).spawn(move || {
+        if !cpus.is_empty() {
+            // What it does matters more than where: drives grow on such threads.
+            let _ = pin_current_thread(&cpus);
+        }
+        Some(body())
+    })?;
+    Ok(PinnedThread(thread))
 }
 
 /// The CPUs this thread may run on, in order.
@@ -77,13 +96,15 @@ pub fn allowed_cpus() -> io::Result<Vec<usize>> {
     Ok(allowed.collect())
 }
 
-fn pin_current_thread(cpu: usize) -> io::Result<()> {
-    if cpu >= set_size() {
-        return Err(io::Error::from_raw_os_error(libc::EINVAL));
-    }
+fn pin_current_thread(cpus: &[usize]) -> io::Result<()> {
     let mut set = empty_set();
-    // SAFETY: the number is below the size of the set.
-    unsafe { libc::CPU_SET(cpu, &mut set) };
+    for cpu in cpus {
+        if *cpu >= set_size() {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
+        // SAFETY: the number is below the size of the set.
+        unsafe { libc::CPU_SET(*cpu, &mut set) };
+    }
     // SAFETY: the kernel reads `size_of::<cpu_set_t>()` bytes of a set that is ours.
     let failed =
         unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) } != 0;

@@ -3,6 +3,7 @@
 
 use shards_executor::{
     Executor, ExecutorOptions, ParkDriver, allowed_cpus, now_us, start_pinned_thread,
+    start_thread_on,
 };
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -192,4 +193,14 @@ fn threads_run_where_they_are_pinned() {
     let thread = start_pinned_thread("pinned", Some(cpu), || allowed_cpus().unwrap()).unwrap();
     assert_eq!(thread.join().unwrap(), [cpu]);
     assert!(start_pinned_thread("nowhere", Some(100_000), || ()).is_err());
+}
+
+#[test]
+fn threads_run_on_the_set_they_are_given_or_where_their_starter_may() {
+    let allowed = allowed_cpus().unwrap();
+    let set = &allowed[..allowed.len().min(2)];
+    let on = |cpus: &[usize]| start_thread_on("set", cpus, || allowed_cpus().unwrap()).unwrap();
+    assert_eq!(on(set).join().unwrap(), set);
+    assert_eq!(on(&[]).join().unwrap(), allowed);
+    assert_eq!(on(&[allowed[0], 100_000]).join().unwrap(), allowed, "a wish, not a condition");
 }

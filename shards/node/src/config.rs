@@ -1,7 +1,7 @@
 //! What a node's shards are told.
 
 use engine_store::{ScrubPace, StoreConfig};
-use shards_uring::IoDriverKind;
+use shards_uring::{DriveLimits, IoDriverKind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ pub enum DriveKind {
 }
 
 /// A drive.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct NodeDrive {
     /// Its path as given.
     pub path: PathBuf,
@@ -41,6 +41,10 @@ pub struct NodeDrive {
     pub kind: DriveKind,
     /// The most it may hold; a device's own size is taken for a device.
     pub capacity_bytes: u64,
+    /// What is kept to on it.
+    pub limits: DriveLimits,
+    /// The shard that owns it, 0-based; `None`: drives are dealt out in turn.
+    pub shard: Option<usize>,
 }
 
 /// What a node's shards are told.
@@ -64,6 +68,12 @@ pub struct NodeConfig {
     pub shards: usize,
     /// The CPU of each shard thread; empty for no pinning.
     pub cpus: Vec<usize>,
+    /// The CPUs of all other threads of the node: the control thread, those that open and grow
+    /// drives, and with `IoDriverKind::ThreadPool` those that do the I/O. Empty for no pinning:
+    /// then all but the control thread run where their shard does.
+    pub control_cpus: Vec<usize>,
+    /// Entries of each shard's submission queue, above zero; the kernel makes it a power of two.
+    pub ring_entries: u32,
     /// The way of doing I/O.
     pub driver: IoDriverKind,
     /// Bytes of each shard's arena of I/O buffers.
@@ -77,3 +87,34 @@ pub struct NodeConfig {
     /// Where the log goes.
     pub log: LogSink,
 }
+
+impl NodeConfig {
+    /// The shard of a drive.
+    #[must_use]
+    pub fn shard_of(&self, index: usize) -> usize {
+        let told = self.drives.get(index).and_then(|drive| drive.shard);
+        told.unwrap_or(index % self.shards.max(1))
+    }
+
+    /// Why no node can run like this, if so: one clear sentence.
+    pub(crate) fn fault(&self) -> Option<String> {
+        if self.shards == 0 || self.ring_entries < 8 {
+            return Some("shards are above zero, and ring entries 8 or more".to_owned());
+        }
+        self.drives.iter().find_map(|drive| {
+            let shown = drive.path.display();
+            match drive.shard.filter(|shard| *shard >= self.shards) {
+                Some(shard) => Some(format!(
+                    "{shown} is to be on shard {shard}, but the last of {} shards is shard {}",
+                    self.shards,
+                    self.shards - 1
+                )),
+                None => drive.limits.fault().map(|fault| format!("the limits of {shown}: {fault}")),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

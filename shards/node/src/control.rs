@@ -47,8 +47,9 @@ pub struct Control {
 }
 
 impl Control {
-    /// Starts the control thread. `told` hears how the first reading of the table went; where it
-    /// failed, reading is tried again and again, and `told` hears once more when it succeeded.
+    /// Starts the control thread, on the node's `control_cpus`. `told` hears how the first reading
+    /// of the table went; where it failed, reading is tried again and again, and `told` hears once
+    /// more when it succeeded.
     ///
     /// # Errors
     /// Where the host refuses the thread.
@@ -57,7 +58,8 @@ impl Control {
         told: impl FnMut(Result<(), ControlError>) + Send + 'static,
     ) -> std::io::Result<(Self, shards_executor::PinnedThread<()>)> {
         let (sender, mailbox) = Mailbox::<Request>::new(1024);
-        let thread = shards_executor::start_pinned_thread("basalt-control", None, move || {
+        let cpus = node.shared.control_cpus.clone();
+        let thread = shards_executor::start_thread_on("basalt-control", &cpus, move || {
             let mut executor = Executor::new(ParkDriver::new());
             let handle = executor.handle();
             let tables = Tables { log: SystemLog { node: node.clone() }, node };

@@ -39,11 +39,6 @@ pub(crate) enum Found {
     Broken(String),
 }
 
-/// The shard of a drive: drives are dealt out in turn.
-pub(crate) fn shard_of(shards: usize, index: usize) -> usize {
-    index % shards.max(1)
-}
-
 pub(crate) fn drive_spec(config: &NodeConfig, drive: &NodeDrive) -> DriveSpec {
     let segment_bytes = segment_bytes_for(config, drive.capacity_bytes);
     let mut spec = match drive.kind {
@@ -54,6 +49,7 @@ pub(crate) fn drive_spec(config: &NodeConfig, drive: &NodeDrive) -> DriveSpec {
         DriveKind::File => DriveSpec::file(&drive.path, drive.capacity_bytes),
         DriveKind::Device => DriveSpec::device(&drive.path),
     };
+    spec.limits = drive.limits;
     spec.deadline_us = config.drive_deadline_us;
     spec
 }

@@ -28,6 +28,7 @@ mod supervise;
 mod rig;
 
 pub use engine_env::ArenaStatistics;
+pub use shards_uring::{DriveLimits, SPLIT_BYTES_MIN};
 
 pub use config::{DriveKind, LogLevel, LogSink, NodeConfig, NodeDrive};
 pub use control::{Control, ControlError};

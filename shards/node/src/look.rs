@@ -99,6 +99,7 @@ pub(crate) fn may_be_made(drive: &NodeDrive) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shards_uring::DriveLimits;
     use std::path::PathBuf;
 
     fn judged(names: &[&str]) -> Look {
@@ -120,8 +121,13 @@ mod tests {
     fn looking_creates_nothing() {
         let root = std::env::temp_dir().join(format!("basalt-look-{}", std::process::id()));
         std::fs::create_dir_all(&root).unwrap();
-        let drive =
-            |name: &str, kind| NodeDrive { path: root.join(name), kind, capacity_bytes: 1 << 30 };
+        let drive = |name: &str, kind| NodeDrive {
+            path: root.join(name),
+            kind,
+            capacity_bytes: 1 << 30,
+            limits: DriveLimits::default(),
+            shard: None,
+        };
         let absent = drive("absent", DriveKind::Directory);
         assert!(matches!(look(&absent), Look::Absent(_)));
         assert!(may_be_made(&absent) && !absent.path.exists());

@@ -7,7 +7,7 @@
 
 use crate::config::{DriveKind, LogLevel, NodeDrive};
 use crate::drives::{
-    Found, identify, open_drive, open_new, random_id, segment_bytes_of, shard_of, too_small,
+    Found, identify, open_drive, open_new, random_id, segment_bytes_of, too_small,
 };
 use crate::look::{Look, look, may_be_made};
 use crate::node::Node;
@@ -80,7 +80,8 @@ impl Node {
         let Some(index) = self.shared.find_drive(|report| same_path(&report.path, &path)) else {
             return Err(ReplaceError::Unknown(path.display().to_string()));
         };
-        let shard = shard_of(self.shared.senders.len(), index);
+        let mut shard = 0;
+        self.shared.report(index, |report| shard = report.shard);
         let outcome =
             self.run(shard, move |local| async move { replace(&local, index).await }).await;
         match outcome {

@@ -4,11 +4,13 @@ use super::*;
 use engine_format::{LogPosition, SUPERBLOCK_BYTES};
 use engine_store::DriveUsage;
 use engine_types::{DeploymentId, PoolId, Position, PositionSet, SegmentId, SetId};
-use shards_uring::DriveStatistics;
+use shards_uring::{DriveLimits, DriveStatistics};
 
 fn report(state: DriveState) -> DriveReport {
     DriveReport {
         path: PathBuf::from("/srv/d3"),
+        shard: 0,
+        limits: DriveLimits::default(),
         uuid: String::new(),
         set: SetId(0),
         position: Position(2),
@@ -140,6 +142,8 @@ fn what_a_look_shows_is_refused_with_a_way_out() {
         path: PathBuf::from("/absent/d3"),
         kind: DriveKind::Directory,
         capacity_bytes: 1 << 30,
+        limits: DriveLimits::default(),
+        shard: None,
     };
     assert_eq!(not_usable(&drive, &Look::Blank), None);
     assert_eq!(not_usable(&drive, &Look::Used), None);

@@ -9,7 +9,7 @@ use crate::node::Node;
 use crate::start::{Threads, start};
 use engine_store::{ScrubPace, StoreConfig};
 use shards_executor::{Executor, Handle, ParkDriver, PinnedThread};
-use shards_uring::IoDriverKind;
+use shards_uring::{DriveLimits, IoDriverKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, mpsc};
@@ -47,11 +47,14 @@ pub(crate) struct Rig {
     _scratch: Scratch,
 }
 
-fn config(root: &Path) -> NodeConfig {
+/// Two drives in a directory, each on a shard of its own.
+pub(crate) fn config(root: &Path) -> NodeConfig {
     let drive = |name: &str| NodeDrive {
         path: root.join(name),
         kind: DriveKind::Directory,
         capacity_bytes: SEGMENT_BYTES * SEGMENTS,
+        limits: DriveLimits::default(),
+        shard: None,
     };
     let log: LogSink = Arc::new(|_, _, _| {});
     NodeConfig {
@@ -70,6 +73,8 @@ fn config(root: &Path) -> NodeConfig {
         },
         shards: 2,
         cpus: Vec::new(),
+        control_cpus: Vec::new(),
+        ring_entries: 256,
         driver: IoDriverKind::ThreadPool,
         arena_bytes: 4 << 20,
         // A busy machine must not cost the set a drive.
@@ -83,9 +88,16 @@ fn config(root: &Path) -> NodeConfig {
 impl Rig {
     /// A node that serves and has read its table of buckets.
     pub(crate) fn start() -> Self {
+        Self::start_with(|_| {})
+    }
+
+    /// The same with other settings.
+    pub(crate) fn start_with(change: impl FnOnce(&mut NodeConfig)) -> Self {
         let scratch = Scratch::new();
+        let mut config = config(&scratch.0);
+        change(&mut config);
         let mut executor = Executor::new(ParkDriver::new());
-        let (node, threads) = executor.run(start(config(&scratch.0))).unwrap();
+        let (node, threads) = executor.run(start(config)).unwrap();
         let (told, first) = mpsc::channel();
         let started = Control::start(node.clone(), move |loaded| {
             // Nobody waits for a later one.

@@ -158,7 +158,7 @@ mod tests {
     use crate::status::DriveState;
     use engine_store::DriveUsage;
     use engine_types::{Position, SetId};
-    use shards_uring::DriveStatistics;
+    use shards_uring::{DriveLimits, DriveStatistics};
     use std::path::PathBuf;
 
     fn seat(position: u8) -> Seat {
@@ -180,6 +180,8 @@ mod tests {
         for (index, (path, position, uuid)) in drives.iter().enumerate() {
             let report = DriveReport {
                 path: PathBuf::from(path),
+                shard: 0,
+                limits: DriveLimits::default(),
                 uuid: (*uuid).to_owned(),
                 set: SetId(0),
                 position: Position(*position),

@@ -27,6 +27,8 @@ pub(crate) struct Layout {
 /// What all threads of a node share.
 pub(crate) struct Shared {
     pub senders: Vec<Sender<Message>>,
+    /// Where the control thread runs; empty: anywhere.
+    pub control_cpus: Vec<usize>,
     pub layout: OnceLock<(Layout, Vec<SetConfig>)>,
     routes: Mutex<BTreeMap<(SetId, Position), usize>>,
     views: Mutex<BTreeMap<SetId, Arc<Installed>>>,
@@ -58,6 +60,7 @@ impl Shared {
     pub(crate) fn new(senders: Vec<Sender<Message>>) -> Self {
         Self {
             senders,
+            control_cpus: Vec::new(),
             layout: OnceLock::new(),
             routes: Mutex::default(),
             views: Mutex::default(),

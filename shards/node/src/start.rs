@@ -7,7 +7,7 @@
 use crate::config::{DriveKind, LogLevel, LogSink, NodeConfig, NodeDrive};
 use crate::drives::{
     EMPTY, Found, drive_spec, identify, open_drive, open_new, random_id, segment_bytes_of,
-    shard_of, too_small,
+    too_small,
 };
 use crate::look::{Look, look, may_be_made};
 use crate::node::Node;
@@ -69,6 +69,9 @@ impl Threads {
 /// # Errors
 /// `Refused` where nothing was written; `Failed` otherwise.
 pub async fn start(config: NodeConfig) -> Result<(Node, Threads), StartError> {
+    if let Some(text) = config.fault() {
+        return Err(StartError::Refused(text));
+    }
     let (node, threads) = start_threads(&config)?;
     let mut found = Vec::new();
     for (index, drive) in config.drives.iter().enumerate() {
@@ -109,7 +112,9 @@ fn start_threads(config: &NodeConfig) -> Result<(Node, Vec<PinnedThread<()>>), S
         senders.push(sender);
         receivers.push(receiver);
     }
-    let shared = Arc::new(Shared::new(senders));
+    let mut shared = Shared::new(senders);
+    shared.control_cpus.clone_from(&config.control_cpus);
+    let shared = Arc::new(shared);
     let mut threads = Vec::new();
     for (shard, receiver) in receivers.into_iter().enumerate() {
         let (config, shared) = (config.clone(), Arc::clone(&shared));
@@ -120,8 +125,12 @@ fn start_threads(config: &NodeConfig) -> Result<(Node, Vec<PinnedThread<()>>), S
             &format!("basalt-shard-{shard}"),
             cpu,
             move || {
-                let arena_bytes = config.arena_bytes;
-                let runtime = RuntimeConfig { arena_bytes, ..RuntimeConfig::default() };
+                let runtime = RuntimeConfig {
+                    ring_entries: config.ring_entries,
+                    arena_bytes: config.arena_bytes,
+                    helper_cpus: config.control_cpus.clone(),
+                    ..RuntimeConfig::default()
+                };
                 let ran = ShardRuntime::run(kind, runtime, |env: RealEnv| {
                     note_arena(&env, &shared, &log);
                     ShardLocal::new(shard, env, shared, config).serve(receiver)
@@ -174,7 +183,7 @@ async fn probe(
     }
     let spec = drive_spec(config, drive);
     let found = node
-        .run(shard_of(config.shards, index), move |local| async move {
+        .run(config.shard_of(index), move |local| async move {
             let opened = RealDrive::open(&local.env, spec).await;
             match opened {
                 Err(error @ shards_uring::OpenError::Locked { .. }) => {
@@ -311,7 +320,7 @@ async fn format_all(
         let position = index % usize::from(layout.set_size);
         let layout = *layout;
         let formatted = node
-            .run(shard_of(config.shards, index), move |local| async move {
+            .run(config.shard_of(index), move |local| async move {
                 let drive = open_new(&local, index).await.map_err(|error| error.to_string())?;
                 let given = &local.config.drives[index];
                 let options = FormatOptions {
@@ -343,8 +352,8 @@ async fn open_all(node: &Node, config: &NodeConfig, layout: &Layout) -> Result<(
         .flat_map(|set| (0..layout.set_size).map(move |position| (SetId(set), Position(position))))
         .collect();
     let mut absent = Vec::new();
-    for (index, drive) in config.drives.iter().enumerate() {
-        let shard = shard_of(config.shards, index);
+    for index in 0..config.drives.len() {
+        let shard = config.shard_of(index);
         let opened = node
             .run(shard, move |local| async move { open_drive(&local, index, None).await })
             .await
@@ -353,7 +362,8 @@ async fn open_all(node: &Node, config: &NodeConfig, layout: &Layout) -> Result<(
             Ok((set, position, uuid)) => {
                 vacant.retain(|seat| *seat != (set, position));
                 let state = DriveState::CatchingUp;
-                node.shared.add_report(index, new_report(drive, (set, position), state, uuid));
+                let report = new_report(config, index, (set, position), state, uuid);
+                node.shared.add_report(index, report);
             }
             Err(error) => absent.push((index, error)),
         }
@@ -363,11 +373,10 @@ async fn open_all(node: &Node, config: &NodeConfig, layout: &Layout) -> Result<(
     let (seats, unsure) = sort_out(&paths, &vacant, &SeatTable::default());
     *locked(&node.shared.unsure) = unsure;
     for (index, error) in absent {
-        let drive = &config.drives[index];
         let Some(seat) = seats.get(&index).copied() else { continue };
-        let mut report = new_report(drive, seat, DriveState::Missing, String::new());
+        let mut report = new_report(config, index, seat, DriveState::Missing, String::new());
         report.advice = advice_for_missing(&error);
-        let path = drive.path.display().to_string();
+        let path = report.path.display().to_string();
         (config.log)(
             LogLevel::Error,
             "a drive is missing",
@@ -388,13 +397,17 @@ pub(crate) fn advice_for_missing(error: &str) -> String {
 }
 
 fn new_report(
-    drive: &NodeDrive,
-    (set, position): (SetId, Position),
+    config: &NodeConfig,
+    index: usize,
+    (set, position): Seat,
     state: DriveState,
     uuid: String,
 ) -> DriveReport {
+    let drive = &config.drives[index];
     DriveReport {
         path: drive.path.clone(),
+        shard: config.shard_of(index),
+        limits: drive.limits,
         uuid,
         set,
         position,

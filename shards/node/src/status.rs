@@ -3,7 +3,7 @@
 use engine_env::ArenaStatistics;
 use engine_store::DriveUsage;
 use engine_types::{Position, SetId};
-use shards_uring::DriveStatistics;
+use shards_uring::{DriveLimits, DriveStatistics};
 use std::path::PathBuf;
 
 /// What a drive is doing.
@@ -37,6 +37,10 @@ impl DriveState {
 pub struct DriveReport {
     /// Its path as given.
     pub path: PathBuf,
+    /// The shard that owns it.
+    pub shard: usize,
+    /// What it was told to keep to; a device may take less in one piece.
+    pub limits: DriveLimits,
     /// Its id as hexadecimal digits; empty where it was never read.
     pub uuid: String,
     /// Its set.
@@ -103,6 +107,8 @@ mod tests {
     fn drives_are_counted_by_state() {
         let drive = |state| DriveReport {
             path: PathBuf::from("/d"),
+            shard: 0,
+            limits: DriveLimits::default(),
             uuid: String::new(),
             set: SetId(0),
             position: Position(0),

@@ -6,7 +6,7 @@
 
 use crate::backoff::Backoff;
 use crate::config::LogLevel;
-use crate::drives::{begin_anew, open_drive, shard_of};
+use crate::drives::{begin_anew, open_drive};
 use crate::peers::NodePeers;
 use crate::replace::DriveClaim;
 use crate::report::{log_state, start_reporter};
@@ -350,7 +350,7 @@ impl Supervisor {
             // Without the claim the drive is being replaced.
             let Some(claim) = DriveClaim::take(&self.local.shared, index) else { continue };
             let node = crate::node::Node { shared: Arc::clone(&self.local.shared) };
-            let shard = shard_of(self.local.config.shards, index);
+            let shard = self.local.config.shard_of(index);
             let opened = node
                 .run(shard, move |local| async move {
                     let _claim = claim;

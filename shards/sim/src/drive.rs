@@ -287,6 +287,11 @@ impl Drive for SimDrive {
         DriveGeometry { capacity_bytes, io_bytes_max: 128 << 10 }
     }
 
+    /// Nobody goes before others here: I/O takes any time and ends in any order.
+    fn background(&self) -> Self {
+        self.clone()
+    }
+
     fn prepared_bytes(&self) -> u64 {
         self.media.0.borrow().prepared_bytes
     }

@@ -1,5 +1,6 @@
 //! What a drive has done, readable from every thread.
 
+use crate::queue::Direction;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Counters of one drive. Written by its shard, read by anyone; all only rise, but `in_flight`.
@@ -16,6 +17,11 @@ pub struct DriveCounters {
     pub(crate) read_us: AtomicU64,
     pub(crate) write_us: AtomicU64,
     pub(crate) flush_us: AtomicU64,
+    pub(crate) background_ios: AtomicU64,
+    pub(crate) background_bytes: AtomicU64,
+    pub(crate) in_flight_reads_max: AtomicU64,
+    pub(crate) in_flight_writes_max: AtomicU64,
+    pub(crate) waited: AtomicU64,
 }
 
 /// One look at `DriveCounters`. A write joined to its flush counts as a write and as a flush.
@@ -43,6 +49,16 @@ pub struct DriveStatistics {
     pub write_us: u64,
     /// Sum of the latencies of flushes.
     pub flush_us: u64,
+    /// Reads and writes of background work completed, failed ones included.
+    pub background_ios: u64,
+    /// Bytes of those.
+    pub background_bytes: u64,
+    /// The most reads that were ever at the device at once.
+    pub in_flight_reads_max: u64,
+    /// The most writes and flushes that ever were.
+    pub in_flight_writes_max: u64,
+    /// Operations that had to wait for a place at the device.
+    pub waited: u64,
 }
 
 impl DriveCounters {
@@ -62,7 +78,22 @@ impl DriveCounters {
             read_us: get(&self.read_us),
             write_us: get(&self.write_us),
             flush_us: get(&self.flush_us),
+            background_ios: get(&self.background_ios),
+            background_bytes: get(&self.background_bytes),
+            in_flight_reads_max: get(&self.in_flight_reads_max),
+            in_flight_writes_max: get(&self.in_flight_writes_max),
+            waited: get(&self.waited),
         }
+    }
+
+    /// One more operation is at the device: with it so many of its direction are.
+    pub(crate) fn began(&self, direction: Direction, at_device: usize) {
+        let most = match direction {
+            Direction::Read => &self.in_flight_reads_max,
+            Direction::Write => &self.in_flight_writes_max,
+        };
+        most.fetch_max(at_device as u64, Ordering::Relaxed);
+        add(&self.in_flight, 1);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Operations that hang, come in parts or meet the end of a file: over a pipe where there is a
 //! ring, over a lane without threads where there is none.
 
-use crate::config::{DriveSpec, IoDriverKind, RuntimeConfig};
+use crate::config::{DriveLimits, DriveSpec, IoDriverKind, RuntimeConfig};
 use crate::drive::RealDrive;
 use crate::env::RealEnv;
 use crate::files::OpenFile;
@@ -146,14 +146,19 @@ fn what_waits_behind_an_expired_operation_is_refused() {
     ShardRuntime::run(IoDriverKind::Uring, config(), |env: RealEnv| async move {
         let (reader, _pipe) = std::io::pipe().unwrap();
         let file = File::from(OwnedFd::from(reader));
-        let spec = DriveSpec { queue_depth: 1, ..spec(50_000) };
+        let limits = DriveLimits { read_queue_depth_max: 1, ..DriveLimits::default() };
+        let spec = DriveSpec { limits, ..spec(50_000) };
         let opened = opened(PathBuf::from("pipe"), file);
         let drive = RealDrive::assemble(&env, spec, opened).unwrap();
         let first = drive.read(0, DmaBuf::zeroed(LEN));
         let second = drive.read(0, DmaBuf::zeroed(LEN));
-        assert_eq!(drive.counters().statistics().in_flight, 1);
+        let third = drive.background().read(0, DmaBuf::zeroed(LEN));
+        let statistics = drive.counters().statistics();
+        assert_eq!((statistics.in_flight, statistics.waited), (1, 2));
         assert!(matches!(first.await, Err(IoError::Timeout)));
         assert!(matches!(second.await, Err(IoError::Offline)));
+        assert!(matches!(third.await, Err(IoError::Offline)));
+        assert_eq!(drive.counters().statistics().timeouts, 1, "what waits is not late");
     })
     .unwrap();
 }

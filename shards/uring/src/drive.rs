@@ -10,11 +10,10 @@ use crate::op::{DriveState, Outcome, Piece, Request, Work, io_error};
 use crate::open::{OpenError, Opened, open_blocking};
 use crate::operations::Core;
 use engine_env::sync::Gate;
-use engine_env::{BLOCK_BYTES, DmaBuf, Drive, DriveGeometry, IoError, WriteFlushError};
+use engine_env::{BLOCK_BYTES, DmaBuf, Drive, DriveGeometry, IoClass, IoError, WriteFlushError};
 use futures_channel::oneshot;
 use shards_executor::Handle;
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::path::Path;
@@ -32,6 +31,8 @@ const LINK_CHECKS: usize = 64;
 #[derive(Clone)]
 pub struct RealDrive {
     inner: Rc<Inner>,
+    /// Of the reads and writes of this handle.
+    class: IoClass,
 }
 
 struct Inner {
@@ -67,7 +68,8 @@ impl RealDrive {
             return Err(OpenError::Invalid(fault));
         }
         let described = spec.clone();
-        match on_thread("drive-open", move || open_blocking(&described)).await {
+        let cpus = env.core().borrow().helper_cpus();
+        match on_thread("drive-open", &cpus, move || open_blocking(&described)).await {
             Ok(opened) => Self::assemble(env, spec, opened?),
             Err(error) => Err(OpenError::io(&spec.path, error)),
         }
@@ -81,16 +83,7 @@ impl RealDrive {
     ) -> Result<Self, OpenError> {
         let core = env.core().clone();
         let lane = core.borrow().open_lane().map_err(|error| OpenError::io(&spec.path, error))?;
-        let state = DriveState {
-            counters: Arc::default(),
-            queue_depth: spec.queue_depth,
-            deadline_us: spec.deadline_us,
-            in_flight: Cell::new(0),
-            waiting: RefCell::new(VecDeque::new()),
-            offline: Cell::new(false),
-            flush_error: Cell::new(None),
-            lane,
-        };
+        let state = DriveState::new(&spec.limits, spec.deadline_us, lane);
         let mut files = Vec::new();
         for file in opened.files {
             files.push(Rc::new(core.borrow_mut().attach(file)));
@@ -110,7 +103,7 @@ impl RealDrive {
             abort_growth: Arc::default(),
             next_link_check: Cell::new(0),
         };
-        Ok(Self { inner: Rc::new(inner) })
+        Ok(Self { inner: Rc::new(inner), class: IoClass::Foreground })
     }
 
     /// The path in the settings.
@@ -190,7 +183,9 @@ impl RealDrive {
         buffer: Option<DmaBuf>,
     ) -> oneshot::Receiver<Outcome> {
         let (reply, receiver) = oneshot::channel();
-        let request = Request { work, first, second, buffer, reply };
+        // What a flush makes durable may be anybody's.
+        let class = if work == Work::Sync { IoClass::Foreground } else { self.class };
+        let request = Request { work, class, first, second, buffer, reply };
         self.inner.core.borrow_mut().submit(&self.inner.state, request);
         receiver
     }
@@ -245,14 +240,14 @@ impl RealDrive {
     async fn grow_once(&self, end_bytes: u64) -> io::Result<()> {
         let inner = &self.inner;
         let prepared_bytes = inner.prepared_bytes.get();
-        let abort = inner.abort_growth.clone();
+        let (abort, cpus) = (inner.abort_growth.clone(), inner.core.borrow().helper_cpus());
         let first = inner.files.borrow().first().map(|first| first.file.clone());
         let Some(first) = first else { return Err(io::Error::other("a drive without files")) };
         match inner.spec.kind {
             DriveKind::Directory { file_bytes } => {
                 let (directory, direct) = (inner.spec.path.clone(), inner.direct.is_ok());
                 let index = inner.files.borrow().len();
-                let grown = on_thread("drive-grow", move || {
+                let grown = on_thread("drive-grow", &cpus, move || {
                     // Holds the drive's lock for as long as this thread writes.
                     let _locked = first;
                     grow::next_file(&directory, index, file_bytes, direct, &abort)
@@ -267,7 +262,8 @@ impl RealDrive {
                 let end_bytes =
                     end_bytes.next_multiple_of(BLOCK).min(inner.geometry.capacity_bytes);
                 let range = prepared_bytes..end_bytes;
-                on_thread("drive-grow", move || grow::extend(&first, range, &abort)).await??;
+                let body = move || grow::extend(&first, range, &abort);
+                on_thread("drive-grow", &cpus, body).await??;
                 inner.prepared_bytes.set(end_bytes);
             }
             DriveKind::Device => return Err(io::Error::from_raw_os_error(libc::ENOSPC)),
@@ -284,6 +280,10 @@ async fn outcome(receiver: oneshot::Receiver<Outcome>) -> Outcome {
 impl Drive for RealDrive {
     fn geometry(&self) -> DriveGeometry {
         self.inner.geometry
+    }
+
+    fn background(&self) -> Self {
+        Self { inner: self.inner.clone(), class: IoClass::Background }
     }
 
     fn prepared_bytes(&self) -> u64 {

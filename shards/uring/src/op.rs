@@ -1,12 +1,13 @@
 //! One operation at the device, and the state of the drive it belongs to.
 
+use crate::config::DriveLimits;
 use crate::counters::DriveCounters;
 use crate::files::DriveFile;
 use crate::pool::Lane;
-use engine_env::{DmaBuf, IoError};
+use crate::queue::{Direction, Place, Queue};
+use engine_env::{DmaBuf, IoClass, IoError};
 use futures_channel::oneshot;
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -44,6 +45,7 @@ pub(crate) type Outcome = Result<Option<DmaBuf>, IoError>;
 /// An operation that is not at the device yet.
 pub(crate) struct Request {
     pub(crate) work: Work,
+    pub(crate) class: IoClass,
     pub(crate) first: Piece,
     /// Where the bytes go on in the next file of a directory.
     pub(crate) second: Option<Piece>,
@@ -52,6 +54,15 @@ pub(crate) struct Request {
 }
 
 impl Request {
+    /// What it takes at the device.
+    pub(crate) fn place(&self) -> Place {
+        let direction = match self.work {
+            Work::Read => Direction::Read,
+            Work::Write | Work::WriteSync | Work::Sync => Direction::Write,
+        };
+        Place { direction, class: self.class }
+    }
+
     pub(crate) fn refuse(self, error: IoError) {
         // Nobody waits any more: fine.
         let _ = self.reply.send(Err(error));
@@ -61,10 +72,9 @@ impl Request {
 /// What the shard knows of a drive while operations are under way.
 pub(crate) struct DriveState {
     pub(crate) counters: Arc<DriveCounters>,
-    pub(crate) queue_depth: usize,
     pub(crate) deadline_us: u64,
-    pub(crate) in_flight: Cell<usize>,
-    pub(crate) waiting: RefCell<VecDeque<Request>>,
+    /// What waits for a place at the device.
+    pub(crate) queue: RefCell<Queue<Request>>,
     pub(crate) offline: Cell<bool>,
     /// Sticks: the kernel reports lost writes to one flush only, later ones would lie.
     pub(crate) flush_error: Cell<Option<IoError>>,
@@ -73,10 +83,22 @@ pub(crate) struct DriveState {
 }
 
 impl DriveState {
+    /// A drive on which nothing was done yet.
+    pub(crate) fn new(limits: &DriveLimits, deadline_us: u64, lane: Option<Lane>) -> Self {
+        Self {
+            counters: Arc::default(),
+            deadline_us,
+            queue: RefCell::new(Queue::new(limits)),
+            offline: Cell::new(false),
+            flush_error: Cell::new(None),
+            lane,
+        }
+    }
+
     /// Takes no more I/O, and refuses what waits.
     pub(crate) fn take_offline(&self) {
         self.offline.set(true);
-        let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
+        let waiting = self.queue.borrow_mut().take_waiting();
         for request in waiting {
             request.refuse(IoError::Offline);
         }
@@ -86,6 +108,7 @@ impl DriveState {
 /// An operation at the device. Owns the buffer and the files until its completion.
 pub(crate) struct Op {
     pub(crate) drive: Rc<DriveState>,
+    pub(crate) place: Place,
     pub(crate) work: Work,
     pub(crate) first: Piece,
     pub(crate) second: Option<Piece>,

@@ -1,13 +1,13 @@
 //! What follows the completions of a write and the flush linked to it, in every order and outcome.
 
+use crate::config::DriveLimits;
 use crate::files::{DriveFile, OpenFile, RetiredSlots};
 use crate::op::{DriveState, Half, Op, Pair, Piece, Step, Work};
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use crate::queue::{Direction, Place};
+use engine_env::IoClass;
 use std::fs::File;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
 
 const LEN: usize = 8192;
 const DONE: Step = Step::Done(Ok(()));
@@ -17,18 +17,9 @@ fn pair() -> Op {
     let path = PathBuf::from("/dev/null");
     let file = OpenFile::new(path.clone(), File::open(&path).unwrap());
     let file = Rc::new(DriveFile::new(file, None, RetiredSlots::default()));
-    let state = DriveState {
-        counters: Arc::default(),
-        queue_depth: 1,
-        deadline_us: 1,
-        in_flight: Cell::new(0),
-        waiting: RefCell::new(VecDeque::new()),
-        offline: Cell::new(false),
-        flush_error: Cell::new(None),
-        lane: None,
-    };
     Op {
-        drive: Rc::new(state),
+        drive: Rc::new(DriveState::new(&DriveLimits::default(), 1, None)),
+        place: Place { direction: Direction::Write, class: IoClass::Foreground },
         work: Work::WriteSync,
         first: Piece { file, offset_bytes: 0, len_bytes: LEN },
         second: None,

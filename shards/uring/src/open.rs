@@ -115,7 +115,7 @@ fn open_single(spec: &DriveSpec) -> Result<Opened, OpenError> {
         file_bytes: u64::MAX,
         prepared_bytes,
         capacity_bytes: (spec.capacity_bytes - spec.capacity_bytes % BLOCK).max(prepared_bytes),
-        io_bytes_max: spec.io_bytes_max,
+        io_bytes_max: spec.limits.split_bytes,
         direct,
     })
 }
@@ -136,7 +136,7 @@ fn open_block_device(spec: &DriveSpec) -> Result<Opened, OpenError> {
         file_bytes: u64::MAX,
         prepared_bytes: capacity_bytes,
         capacity_bytes,
-        io_bytes_max: spec.io_bytes_max.min(device_io_bytes(metadata.rdev())),
+        io_bytes_max: spec.limits.split_bytes.min(device_io_bytes(metadata.rdev())),
         direct,
     })
 }
@@ -188,13 +188,15 @@ fn open_directory(spec: &DriveSpec, file_bytes: u64) -> Result<Opened, OpenError
         }
     }
     let prepared_bytes = file_bytes * files.len() as u64;
+    let split_bytes = spec.limits.split_bytes;
     Ok(Opened {
         files: files.into_iter().map(|(path, file)| OpenFile::new(path, file)).collect(),
         file_bytes,
         prepared_bytes,
         capacity_bytes: (spec.capacity_bytes - spec.capacity_bytes % file_bytes)
             .max(prepared_bytes),
-        io_bytes_max: spec.io_bytes_max,
+        // No operation lies in more than two files.
+        io_bytes_max: usize::try_from(file_bytes).map_or(split_bytes, |one| split_bytes.min(one)),
         direct,
     })
 }

@@ -1,15 +1,17 @@
 //! Operations under way on one shard: slab, completions, deadlines, the end.
 //!
-//! Invariants: an operation leaves the slab only at its completion; its deadline only takes away
-//! its answer. Nothing here calls back into tasks: answers wake them, and they run later.
+//! Invariants: an operation enters the slab with its place at the drive (`queue.rs`), from when its
+//! deadline counts, and leaves it only at its completion; its deadline only takes away its answer.
+//! Nothing here calls back into tasks: answers wake them, and they run later.
 
 use crate::config::{IoDriverKind, RuntimeConfig};
 use crate::counters::add;
 use crate::files::{DriveFile, OpenFile, RetiredSlots};
 use crate::op::{DriveState, Op, Pair, Request, Step, Work, io_error};
 use crate::pool::{Event, Lane, Pool};
+use crate::queue::Place;
 use crate::ring::Ring;
-use engine_env::{Arena, IoError};
+use engine_env::{Arena, IoClass, IoError};
 use shards_executor::{Unparker, now_us};
 use std::io;
 use std::rc::Rc;
@@ -112,29 +114,50 @@ impl Core {
     pub(crate) fn open_lane(&self) -> io::Result<Option<Lane>> {
         match &self.backend {
             Backend::Ring(_) => Ok(None),
-            Backend::Pool(pool) => pool.open_lane(self.config.pool_threads).map(Some),
+            Backend::Pool(pool) => {
+                pool.open_lane(self.config.pool_threads, &self.config.helper_cpus).map(Some)
+            }
         }
     }
 
-    /// Starts an operation, or queues it behind those of its drive.
+    /// Where threads that block for this shard run; empty: where it does.
+    pub(crate) fn helper_cpus(&self) -> Vec<usize> {
+        self.config.helper_cpus.clone()
+    }
+
+    /// Starts an operation, or has it wait for a place at its drive.
     pub(crate) fn submit(&mut self, drive: &Rc<DriveState>, request: Request) {
         if self.closed || drive.offline.get() {
             request.refuse(IoError::Offline);
-        } else if drive.in_flight.get() >= drive.queue_depth {
-            drive.waiting.borrow_mut().push_back(request);
-        } else {
-            self.start(drive, request);
+            return;
+        }
+        let place = request.place();
+        drive.queue.borrow_mut().push(place, request);
+        self.admit(drive);
+        // They keep their order: it waits if any like it does.
+        if drive.queue.borrow().is_waiting(place) {
+            add(&drive.counters.waited, 1);
         }
     }
 
-    fn start(&mut self, drive: &Rc<DriveState>, request: Request) {
+    /// Starts what may go to the device now.
+    fn admit(&mut self, drive: &Rc<DriveState>) {
+        while !self.closed {
+            let admitted = drive.queue.borrow_mut().admit();
+            let Some((place, request)) = admitted else { return };
+            self.start(drive, place, request);
+        }
+    }
+
+    fn start(&mut self, drive: &Rc<DriveState>, place: Place, request: Request) {
         let started_us = now_us();
         let deadline_us = started_us.saturating_add(drive.deadline_us);
         self.next_deadline_us = self.next_deadline_us.min(deadline_us);
-        drive.in_flight.set(drive.in_flight.get() + 1);
-        add(&drive.counters.in_flight, 1);
+        let at_device = drive.queue.borrow().at_device(place.direction);
+        drive.counters.began(place.direction, at_device);
         let op = Op {
             drive: drive.clone(),
+            place,
             work: request.work,
             flush_mark: request.first.file.writes_done.get(),
             first: request.first,
@@ -239,7 +262,7 @@ impl Core {
 
     fn complete(&mut self, op: Op, result: Result<(), i32>) {
         let drive = op.drive.clone();
-        drive.in_flight.set(drive.in_flight.get() - 1);
+        drive.queue.borrow_mut().give_back(op.place);
         count(&op, result.is_err());
         let result = result.map_err(io_error);
         match (op.work, result) {
@@ -263,10 +286,7 @@ impl Core {
             // Nobody waits any more: the result and the buffer end here.
             let _ = reply.send(result.map(|()| buffer));
         }
-        while !self.closed && drive.in_flight.get() < drive.queue_depth {
-            let Some(request) = drive.waiting.borrow_mut().pop_front() else { return };
-            self.start(&drive, request);
-        }
+        self.admit(&drive);
     }
 
     /// Answers for the operations whose time is over; the device keeps their buffers.
@@ -358,6 +378,10 @@ fn count(op: &Op, failed: bool) {
     if matches!(op.work, Work::Sync | Work::WriteSync) {
         add(&counters.flushes, 1);
         add(&counters.flush_us, latency_us);
+    }
+    if op.place.class == IoClass::Background {
+        add(&counters.background_ios, 1);
+        add(&counters.background_bytes, bytes);
     }
     if failed {
         add(&counters.errors, 1);

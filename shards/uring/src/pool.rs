@@ -5,7 +5,7 @@
 
 use crate::op::{Half, Op, Piece, Work};
 use engine_env::DmaBuf;
-use shards_executor::{Park, Unpark, Unparker, start_pinned_thread};
+use shards_executor::{Park, Unpark, Unparker, start_thread_on};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
@@ -110,15 +110,15 @@ impl Pool {
         self.done.clone()
     }
 
-    /// A lane of `threads` threads for one drive.
-    pub(crate) fn open_lane(&self, threads: usize) -> io::Result<Lane> {
+    /// A lane of `threads` threads for one drive, on these CPUs.
+    pub(crate) fn open_lane(&self, threads: usize, cpus: &[usize]) -> io::Result<Lane> {
         let queue = LaneQueue { jobs: VecDeque::new(), closed: false };
         let shared = LaneShared {
             queue: Mutex::new(queue),
             changed: Condvar::new(),
             done: self.done.clone(),
         };
-        let lane = Lane { shared: Arc::new(shared) };
+        let lane = Lane { shared: Arc::new(shared), cpus: cpus.to_vec() };
         lane.start_threads(threads)?;
         Ok(lane)
     }
@@ -191,13 +191,15 @@ impl LaneShared {
 /// wait for them, as one may hang in the kernel.
 pub(crate) struct Lane {
     shared: Arc<LaneShared>,
+    /// Where its threads run; empty: where their starter does.
+    cpus: Vec<usize>,
 }
 
 impl Lane {
     pub(crate) fn start_threads(&self, threads: usize) -> io::Result<()> {
         for _ in 0..threads {
             let shared = self.shared.clone();
-            start_pinned_thread("drive-io", None, move || shared.serve())?;
+            start_thread_on("drive-io", &self.cpus, move || shared.serve())?;
         }
         Ok(())
     }

@@ -42,13 +42,14 @@ impl ShardRuntime {
         M: FnOnce(RealEnv) -> F,
         F: Future,
     {
+        let (arena_bytes, spin_us) = (config.arena_bytes, config.spin_us);
         let mut core = Core::new(kind, config)?;
-        let scope = ArenaScope::begin(config.arena_bytes);
+        let scope = ArenaScope::begin(arena_bytes);
         if let Some(arena) = scope.arena() {
             core.use_arena(arena);
         }
         let core = Rc::new(RefCell::new(core));
-        let options = ExecutorOptions { spin_us: config.spin_us, ..ExecutorOptions::default() };
+        let options = ExecutorOptions { spin_us, ..ExecutorOptions::default() };
         let mut executor = Executor::with_options(IoDriver::new(core.clone()), options);
         let env = RealEnv::new(executor.handle(), core);
         Ok(executor.run(main(env)))

@@ -5,8 +5,8 @@ use engine_env::{DmaBuf, Drive, Env, IoError, WriteFlushError};
 use futures_channel::oneshot;
 use shards_executor::start_pinned_thread;
 use shards_uring::{
-    DriveSpec, DriveStatistics, IoDriverKind, OpenError, RealDrive, RealEnv, RuntimeConfig,
-    ShardRuntime, probe_uring,
+    DriveLimits, DriveSpec, DriveStatistics, IoDriverKind, OpenError, RealDrive, RealEnv,
+    RuntimeConfig, ShardRuntime, probe_uring,
 };
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,12 @@ impl Scratch {
 
     fn spec(&self) -> DriveSpec {
         let spec = DriveSpec::directory(&self.0, FILE_BYTES, 4 * FILE_BYTES);
-        DriveSpec { queue_depth: 8, lock_wait_us: 10_000_000, ..spec }
+        let limits = DriveLimits {
+            read_queue_depth_max: 8,
+            write_queue_depth_max: 8,
+            ..DriveLimits::default()
+        };
+        DriveSpec { limits, lock_wait_us: 10_000_000, ..spec }
     }
 
     fn data(&self, index: usize) -> PathBuf {
@@ -230,7 +235,7 @@ fn abandoned_operations_complete() {
                 drop(drive.read(index * BLOCK as u64, DmaBuf::zeroed(BLOCK)));
             }
             let counters = drive.counters();
-            assert_eq!(counters.statistics().in_flight, 8);
+            assert_eq!(counters.statistics().in_flight, 8 + 8);
             while counters.statistics().reads + counters.statistics().writes < 80 {
                 env.sleep_us(1_000).await;
             }
@@ -397,7 +402,8 @@ fn what_is_not_a_drive_is_refused() {
     assert!(matches!(open_error(no_file), OpenError::WrongType { .. }));
     let too_small = DriveSpec { capacity_bytes: FILE_BYTES - 1, ..scratch.spec() };
     assert!(matches!(open_error(too_small), OpenError::Invalid(_)));
-    let odd = DriveSpec { io_bytes_max: 5000, ..scratch.spec() };
+    let limits = DriveLimits { split_bytes: 5000, ..DriveLimits::default() };
+    let odd = DriveSpec { limits, ..scratch.spec() };
     assert!(matches!(open_error(odd), OpenError::Invalid(_)));
     // Nothing above has left a trace, so this is what counts.
     assert_eq!(std::fs::read_dir(&scratch.0).unwrap().count(), 0);

@@ -252,7 +252,8 @@ impl<P: Peers> Way<'_, P> {
             .collect();
         let epoch = self.installed.view.epoch;
         self.ask(self.position, DriveRequest::Reserve(epoch, plan)).await?;
-        let copied = copy_fragment(self.peers(), &plan, &sources, self.position).await;
+        let (peers, position) = (self.peers(), self.position);
+        let copied = copy_fragment(peers, &plan, &sources, position, self.class.get()).await;
         if let Err(error) = copied {
             self.ask(self.position, DriveRequest::Discard(data)).await?;
             return self.is_gone(led, &plan, &sources).await?.ok_or(error);

@@ -1,5 +1,5 @@
-//! Healing: what went bad on this drive is written anew elsewhere on it. Where the right bytes come
-//! from is the caller's business.
+//! Healing: what went bad on this drive is written anew elsewhere on it, as background work. Where
+//! the right bytes come from is the caller's business.
 //!
 //! Invariants: compare-and-put: what was freed, replaced or moved meanwhile stays as it is; only
 //! the very bytes that were written here once are put in their place; they are durable before the
@@ -11,7 +11,7 @@ use super::{FragmentPlan, push_sums};
 use crate::error::DriveError;
 use crate::store::{Shared, Store};
 use bytes::Bytes;
-use engine_env::{BLOCK_BYTES, Env};
+use engine_env::{BLOCK_BYTES, Env, IoClass};
 use engine_format::{
     Entry, FormatError, FragmentFooter, FragmentRecord, IndexKey, Keyspace, Move, Record, Relocate,
     payload_sum,
@@ -97,8 +97,9 @@ impl<E: Env> Store<E> {
             let pieces = pieces_of(&healing.old, offset, len.next_multiple_of(BLOCK_BYTES as u64));
             healing.bad.extend(pieces.iter().map(|piece| piece.extent.segment));
         }
-        if let Err(error) = self.shared.write_linear_at(&healing.new, offset, bytes).await {
-            self.shared.fail(error);
+        let (shared, class) = (&self.shared, IoClass::Background);
+        if let Err(error) = shared.write_linear_at(class, &healing.new, offset, bytes).await {
+            shared.fail(error);
             return Err(error);
         }
         healing.written_bytes += len;
@@ -126,7 +127,7 @@ impl<E: Env> Store<E> {
         }
         let offset = fragment_bytes.next_multiple_of(BLOCK_BYTES as u64);
         let written = async {
-            shared.write_linear_at(&healing.new, offset, &bytes).await?;
+            shared.write_linear_at(IoClass::Background, &healing.new, offset, &bytes).await?;
             shared.flush_now().await
         };
         if let Err(error) = written.await {

@@ -2,19 +2,19 @@
 
 use crate::error::DriveError;
 use crate::store::Shared;
-use engine_env::{BLOCK_BYTES, DmaBuf, Env, Rule};
+use engine_env::{BLOCK_BYTES, DmaBuf, Env, IoClass, Rule};
 use engine_format::{Extent, FragmentRecord};
 use futures_util::future::try_join_all;
 
 impl<E: Env> Shared<E> {
     /// Writes a fragment's whole space, data and footer, and flushes it: nobody verifies later
-    /// what is only moved.
+    /// what is only moved. Cleaning does this: writes may wait for the room.
     pub(crate) async fn write_linear(
         &self,
         record: &FragmentRecord,
         bytes: DmaBuf,
     ) -> Result<(), DriveError> {
-        self.write_linear_at(record, 0, &bytes).await?;
+        self.write_linear_at(IoClass::Foreground, record, 0, &bytes).await?;
         if self.env.breaks(Rule::DataFlushed) {
             return Ok(());
         }
@@ -25,6 +25,7 @@ impl<E: Env> Shared<E> {
     /// `BLOCK_BYTES`. Not flushed.
     pub(crate) async fn write_linear_at(
         &self,
+        class: IoClass,
         record: &FragmentRecord,
         offset: u64,
         bytes: &[u8],
@@ -35,7 +36,7 @@ impl<E: Env> Shared<E> {
             let from = piece.from as usize;
             let part = DmaBuf::copy_of(&padded[from..from + piece.bytes as usize]);
             let at = self.segment_offset(piece.extent.segment) + piece.offset_bytes;
-            self.write_pieces(at, part)
+            self.write_pieces_as(class, at, part)
         });
         try_join_all(writes).await?;
         Ok(())
@@ -44,6 +45,7 @@ impl<E: Env> Shared<E> {
     /// Reads `len` bytes of a fragment's space; `offset` is a multiple of `BLOCK_BYTES`.
     pub(crate) async fn read_linear(
         &self,
+        class: IoClass,
         record: &FragmentRecord,
         offset: u64,
         len: u64,
@@ -52,7 +54,7 @@ impl<E: Env> Shared<E> {
         let pieces = pieces_of(record, offset, padded);
         let reads = pieces.iter().map(|piece| {
             let at = self.segment_offset(piece.extent.segment) + piece.offset_bytes;
-            self.read_at(at, piece.bytes as usize)
+            self.read_at_as(class, at, piece.bytes as usize)
         });
         let mut parts = try_join_all(reads).await?;
         let mut whole = if parts.len() == 1 {

@@ -1,6 +1,7 @@
 //! Whole sets step by step: what random runs come to rarely, or cannot tell from something else; and
 //! a little of what the commands run at random. One program: it is compiled once for all of it.
 
+mod background;
 mod beside;
 mod half;
 mod joined;
