@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""`basalt profile` on the machine it runs on: what it finds, says, writes, and leaves alone.
+"""`basalt profile` on the machine it runs on: what it finds, says, writes, and leaves alone; and the
+server, which obeys a profile (server.py).
 
     tests/profile/run.py           # BASALT_ONLY=text: only checks whose name holds the text
 """
@@ -18,6 +19,7 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "lib")]
 
+import server  # noqa: E402
 from basalt import binary, watchdog  # noqa: E402
 from runner import Skip, Suite, number  # noqa: E402
 
@@ -356,4 +358,6 @@ def what_is_set_can_be_taken_back():
 
 if __name__ == "__main__":
     watchdog(number("BASALT_TIMEOUT", 300))
+    for check in server.CHECKS:
+        suite.check(check)
     suite.run().finish()

@@ -35,7 +35,13 @@ FAMILIES = {
     "drive_log_records_total": "counter", "drive_index_memory_bytes": "gauge",
     "memory_limit_bytes": "gauge", "memory_resident_bytes": "gauge",
     "memory_bodies_held_bytes": "gauge", "memory_bodies_waiting": "gauge", "node_ready": "gauge",
-    "node_drives_out": "gauge", "build_info": "gauge",
+    "node_drives_out": "gauge", "build_info": "gauge", "profile_info": "gauge",
+    "profile_drift": "gauge", "shard_cpu": "gauge", "gateway_cpu": "gauge", "control_cpu": "gauge",
+    "drive_shard": "gauge", "drive_read_queue_depth_max": "gauge",
+    "drive_write_queue_depth_max": "gauge", "drive_split_bytes": "gauge",
+    "drive_background_share": "gauge", "drive_in_flight_reads_max": "gauge",
+    "drive_in_flight_writes_max": "gauge", "drive_waited_total": "counter",
+    "drive_background_ios_total": "counter", "drive_background_bytes_total": "counter",
 }  # fmt: skip
 
 

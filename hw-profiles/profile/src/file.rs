@@ -87,6 +87,19 @@ pub enum ProfileSource {
     Manual,
 }
 
+impl ProfileSource {
+    /// As the file has it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Probe => "probe",
+            Self::Measured => "measured",
+            Self::Preset => "preset",
+            Self::Manual => "manual",
+        }
+    }
+}
+
 /// The machine as a whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -373,8 +386,8 @@ pub struct Budget {
     pub write_queue_depth_max: Option<u32>,
     /// Larger I/O is split into pieces of this size.
     pub split_bytes: Option<u64>,
-    /// Share of the drive that background work (cleaning, scrub, rebuild) may take: above 0, up to
-    /// 1.
+    /// Share of those places that background work (scrub, heal, rebuild) may take: above 0, up to
+    /// 1. One place it always may.
     pub background_share: Option<f64>,
 }
 

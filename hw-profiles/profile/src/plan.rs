@@ -9,6 +9,7 @@ use crate::file::{Class, Profile};
 use crate::glob;
 use crate::probe::{BlockDevice, DrivePlace, Machine};
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// Differences of capacity up to a fiftieth are rounding of the maker's.
 const CAPACITY_TOLERANCE: u64 = 50;
@@ -47,6 +48,18 @@ pub enum LimitsSource {
     Measured,
     /// Neither: the defaults.
     Default,
+}
+
+impl LimitsSource {
+    /// One word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Budget => "budget",
+            Self::Measured => "measured",
+            Self::Default => "default",
+        }
+    }
 }
 
 /// What to do with one drive.
@@ -100,6 +113,7 @@ pub fn plan(profile: &Profile, machine: &Machine) -> Plan {
             drive.path, profile.profile.name
         ));
     }
+    notes.extend(shared_disks(&drives, machine));
     for wanted in &layout.drive {
         if !drives.iter().any(|drive| drive.wwid.as_ref() == Some(&wanted.wwid)) {
             notes.push(format!(
@@ -116,6 +130,21 @@ pub fn plan(profile: &Profile, machine: &Machine) -> Plan {
         drives,
         notes,
     }
+}
+
+/// Limits are those of a whole disk, and each drive keeps to them for itself.
+fn shared_disks(drives: &[DrivePlan], machine: &Machine) -> Vec<String> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for (place, _) in machine.drives.iter().zip(drives).filter(|(_, one)| one.class.is_some()) {
+        for disk in &place.disks {
+            *counts.entry(disk).or_default() += 1;
+        }
+    }
+    let shared = counts.into_iter().filter(|(_, count)| *count > 1);
+    let note = |(disk, count)| {
+        format!("{count} drives lie on {disk}: each keeps to the limits of the whole disk")
+    };
+    shared.map(note).collect()
 }
 
 fn drive_plan(profile: &Profile, machine: &Machine, drive: &DrivePlace, place: usize) -> DrivePlan {
@@ -189,7 +218,7 @@ fn agrees(class: &Class, device: &BlockDevice) -> bool {
     model && firmware && capacity
 }
 
-fn limits(class: &Class) -> (DriveLimits, LimitsSource) {
+pub(crate) fn limits(class: &Class) -> (DriveLimits, LimitsSource) {
     let default = DriveLimits::default();
     let budget = &class.budget;
     let measured = class.measured.as_ref();

@@ -22,6 +22,9 @@ pub struct Preset {
 
 /// Name of the one for unknown machines.
 const GENERIC: &str = "generic";
+/// For trials on loop and virtual drives; never chosen for a machine, because it has no figures and
+/// the servers of others have virtual drives, too.
+const TRIAL: &str = "dev-loop";
 
 /// All of them; `generic` is the last that is tried.
 pub static PRESETS: &[Preset] = &[
@@ -34,7 +37,7 @@ pub static PRESETS: &[Preset] = &[
     Preset { name: "gcp-c3d-lssd", text: include_str!("../../gcp-c3d-lssd.toml") },
     Preset { name: "gcp-z3", text: include_str!("../../gcp-z3.toml") },
     Preset { name: "nvme-enterprise", text: include_str!("../../nvme-enterprise.toml") },
-    Preset { name: "dev-loop", text: include_str!("../../dev-loop.toml") },
+    Preset { name: TRIAL, text: include_str!("../../dev-loop.toml") },
     Preset { name: GENERIC, text: include_str!("../../generic.toml") },
 ];
 
@@ -57,6 +60,8 @@ pub fn preset(name: &str) -> Result<Profile, ProfileError> {
 pub struct PresetChoice {
     /// It.
     pub profile: Profile,
+    /// Whether it is for this machine or one of its drives; `generic` is for those nobody knows.
+    pub is_known: bool,
     /// What a person must know; there is always something, because nothing was measured here.
     pub warning: String,
 }
@@ -67,15 +72,15 @@ pub struct PresetChoice {
 /// # Errors
 /// None that a build with valid presets has.
 pub fn choose_preset(machine: &Machine) -> Result<PresetChoice, ProfileError> {
-    for one in PRESETS.iter().filter(|one| one.name != GENERIC) {
+    for one in PRESETS.iter().filter(|one| ![GENERIC, TRIAL].contains(&one.name)) {
         let profile = preset(one.name)?;
         if fits(&profile, machine) {
             let warning = format!(
                 "preset {} is used: its figures are published ones and were not measured on this \
-                 machine; `basalt profile measure` finds better ones",
+                 machine",
                 one.name
             );
-            return Ok(PresetChoice { profile, warning });
+            return Ok(PresetChoice { profile, is_known: true, warning });
         }
     }
     let models: Vec<&str> = machine
@@ -86,11 +91,11 @@ pub fn choose_preset(machine: &Machine) -> Result<PresetChoice, ProfileError> {
     let models = if models.is_empty() { "of unknown model".to_owned() } else { models.join(", ") };
     let warning = format!(
         "THIS MACHINE IS UNKNOWN: no profile was given and no preset fits (product {}, drives \
-         {models}), so `generic` is used; it knows nothing about these drives. Run `basalt profile \
-         measure` and start with the profile that it writes",
+         {models}), so `generic` is used. No data is less safe for it, but what these drives can \
+         is a guess: `basalt profile probe --out FILE` drafts a profile to be completed by hand",
         machine.system.product.as_deref().unwrap_or("unknown")
     );
-    Ok(PresetChoice { profile: preset(GENERIC)?, warning })
+    Ok(PresetChoice { profile: preset(GENERIC)?, is_known: false, warning })
 }
 
 fn fits(profile: &Profile, machine: &Machine) -> bool {
@@ -152,7 +157,7 @@ mod tests {
         let fake = FakeRoot::new();
         fake.nvme(0, "eui.00");
         let choice = choose_preset(&crate::probe(&fake.root(), &[])).unwrap();
-        assert_eq!(choice.profile.profile.name, "generic");
+        assert_eq!((choice.profile.profile.name.as_str(), choice.is_known), ("generic", false));
         assert!(choice.warning.starts_with("THIS MACHINE IS UNKNOWN"), "{}", choice.warning);
         assert!(choice.warning.contains("Fast SSD"), "{}", choice.warning);
     }

@@ -120,9 +120,11 @@ fn a_directory_leads_to_the_disk_of_its_file_system() {
     assert_eq!(drive.chain, ["nvme0n1p1", "nvme0n1"]);
     assert_eq!(drive.file_system.as_deref(), Some("xfs"));
     assert_eq!(drive.identity.as_deref(), Some("path:/srv/d1"));
-    // One that is yet to be made lies where its parent lies.
-    let drive = place(&fake, "/srv/d2/new");
+    // One that is yet to be made lies where its parent lies, and has its identity already.
+    fake.link("/data", "/srv");
+    let drive = place(&fake, "/data/d2/new");
     assert_eq!((drive.kind, drive.disks.len()), (PlaceKind::Missing, 1));
+    assert_eq!(drive.identity.as_deref(), Some("path:/srv/d2/new"));
     let drive = place(&fake, "/other");
     assert!(drive.notes[0].contains("tmpfs has no device"), "{:?}", drive.notes);
     assert_eq!(look(&fake, &[]).devices[0].mount_points, ["/srv"]);

@@ -6,6 +6,7 @@
 
 use crate::CpuList;
 use crate::file::{Class, Header, Layout, OsKnobs, Profile};
+use crate::plan;
 use crate::provenance;
 use std::collections::BTreeSet;
 
@@ -32,13 +33,17 @@ impl Problem {
 
 pub(crate) type Checked = Result<(), Problem>;
 
-const TEXT_BYTES_MAX: usize = 512;
+pub(crate) const TEXT_BYTES_MAX: usize = 512;
 const NAME_BYTES_MAX: usize = 64;
 const NOTES_BYTES_MAX: usize = 8192;
 const WORD_BYTES_MAX: usize = 32;
 const ROWS_MAX: usize = 4096;
 const BLOCK_BYTES: u64 = 4096;
+/// Nothing smaller is a drive.
+pub(crate) const CAPACITY_BYTES_MIN: u64 = 1 << 20;
 const SPLIT_BYTES_MAX: u64 = 1 << 30;
+/// The most of one direction at a drive at once: each operation has a deadline of seconds.
+const AT_ONCE_BYTES_MAX: u64 = 1 << 30;
 const BYTES_MAX: u64 = 1 << 60;
 const DEPTH_MAX: u64 = 65_536;
 const SHARDS_MAX: u64 = 1024;
@@ -200,18 +205,23 @@ fn os(os: &OsKnobs) -> Checked {
     text("os.write_cache", os.write_cache.as_deref(), WORD_BYTES_MAX)
 }
 
+/// Whether blocks of a drive may have this size.
+pub(crate) fn is_block_size(bytes: u64) -> bool {
+    bytes.is_power_of_two() && (512..=1 << 20).contains(&bytes)
+}
+
 fn class(class: &Class) -> Checked {
     name("class.name", &class.name)?;
     let field = |key: &str| format!("class.{}.{key}", class.name);
     text(&field("model"), Some(&class.model), TEXT_BYTES_MAX)?;
     text(&field("firmware"), class.firmware.as_deref(), TEXT_BYTES_MAX)?;
-    within(&field("capacity_bytes"), class.capacity_bytes, 1 << 20, BYTES_MAX)?;
+    within(&field("capacity_bytes"), class.capacity_bytes, CAPACITY_BYTES_MIN, BYTES_MAX)?;
     within(&field("io_bytes_max"), class.io_bytes_max, 512, 1 << 42)?;
     for (key, bytes) in [
         ("logical_block_bytes", class.logical_block_bytes),
         ("physical_block_bytes", class.physical_block_bytes),
     ] {
-        let fits = bytes.is_none_or(|b| b.is_power_of_two() && (512..=1 << 20).contains(&b));
+        let fits = bytes.is_none_or(is_block_size);
         let found = bytes.unwrap_or(0).to_string();
         require(fits, &field(key), found, "a power of two from 512 to 1048576 is valid")?;
     }
@@ -250,11 +260,17 @@ fn budget(class: &Class) -> Checked {
     piece(&field("split_bytes"), budget.split_bytes)?;
     if let Some(share) = budget.background_share {
         // Also false for NaN.
-        let fits = share > 0.0 && share <= 1.0;
-        let expected = "a number above 0 up to 1 is valid";
+        let fits = (0.01..=1.0).contains(&share);
+        let expected = "a number from 0.01 to 1 is valid";
         require(fits, &field("background_share"), share.to_string(), expected)?;
     }
-    Ok(())
+    let (limits, _) = plan::limits(class);
+    let depth = limits.read_queue_depth_max.max(limits.write_queue_depth_max);
+    let at_once = u64::from(depth).saturating_mul(limits.split_bytes);
+    let expected =
+        "at once is more than a drive does within its deadline; up to 1073741824 is valid";
+    let found = format!("{depth} pieces of {} bytes", limits.split_bytes);
+    require(at_once <= AT_ONCE_BYTES_MAX, &field("split_bytes"), found, expected)
 }
 
 fn names(profile: &Profile) -> Checked {

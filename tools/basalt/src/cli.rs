@@ -89,6 +89,9 @@ pub struct ServerArguments {
     /// Drive I/O: auto, uring or threads
     #[arg(long, value_name = "DRIVER")]
     pub driver: Option<String>,
+    /// Hardware profile to obey: a preset, a file, or none [default: the preset that fits]
+    #[arg(long, value_name = "NAME|FILE|none")]
+    pub profile: Option<String>,
     /// Domain for virtual-host requests; may be repeated
     #[arg(long, value_name = "DOMAIN")]
     pub domain: Vec<String>,
@@ -114,13 +117,14 @@ impl ServerArguments {
     pub fn flags(&self) -> Vec<FlagValue> {
         let lists: [(&'static str, &Vec<String>); 3] =
             [("address", &self.address), ("domain", &self.domain), ("drives", &self.drives)];
-        let singles: [(&'static str, &Option<String>); 10] = [
+        let singles: [(&'static str, &Option<String>); 11] = [
             ("parity", &self.parity),
             ("set_size", &self.set_size),
             ("drive_size", &self.drive_size),
             ("shards", &self.shards),
             ("gateways", &self.gateways),
             ("driver", &self.driver),
+            ("profile", &self.profile),
             ("region", &self.region),
             ("memory", &self.memory),
             ("log.level", &self.log_level),
@@ -399,6 +403,7 @@ mod tests {
             "--log-level=9",
             "--log-format=10",
             "--domain=11",
+            "--profile=12",
         ];
         let flags = server(&all).flags();
         for argument in all {

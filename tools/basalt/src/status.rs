@@ -23,6 +23,8 @@ pub struct Status {
     pub commit: String,
     /// Drive I/O in use: `uring` or `threads`.
     pub driver: String,
+    /// Name of the hardware profile that is obeyed; `none` without one.
+    pub profile: String,
     /// Every drive of the pool, absent ones too.
     pub drives: Vec<DriveStatus>,
     /// Objects with fewer fragments than they should have. None: not known, for drives are out, and
@@ -44,6 +46,10 @@ pub struct DriveStatus {
     pub set: u64,
     /// Its position in the set.
     pub position: u64,
+    /// The shard that owns it.
+    pub shard: u64,
+    /// Its class in the hardware profile; empty if that has none for it.
+    pub class: String,
     /// `in-sync`, `catching-up`, `rebuilding`, `missing`, `failed`...
     pub state: String,
     /// Bytes in use.
@@ -141,6 +147,9 @@ fn render(status: &Status) -> String {
     let mut text = format!("basalt {} (commit {})\n", status.version, status.commit);
     if !status.driver.is_empty() {
         text.push_str(&format!("driver: {}\n", status.driver));
+    }
+    if !status.profile.is_empty() {
+        text.push_str(&format!("profile: {}\n", status.profile));
     }
     match status.objects_short_of_protection {
         Some(short) => text.push_str(&format!("objects short of protection: {short}\n")),

@@ -53,7 +53,7 @@ impl DrivePlace {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let mut walk =
             Walk { root, mounts, chain: Vec::new(), disks: Vec::new(), notes: Vec::new() };
-        let resolved = root.resolve(&absolute).unwrap_or_else(|| absolute.clone());
+        let resolved = without_links(root, &absolute);
         let mut place = Self {
             path: path.display().to_string(),
             kind: kind(root, &absolute),
@@ -73,6 +73,19 @@ impl DrivePlace {
         }
         Self { chain: walk.chain, disks: walk.disks, notes: walk.notes, ..place }
     }
+}
+
+/// The path without links; of one that is not there yet the part that is, so that its identity is
+/// the same when it has been made.
+fn without_links(root: &Root, absolute: &Path) -> PathBuf {
+    if let Some(resolved) = root.resolve(absolute) {
+        return resolved;
+    }
+    let made = absolute.ancestors().skip(1).find_map(|above| {
+        let rest = absolute.strip_prefix(above).ok()?;
+        Some(root.resolve(above)?.join(rest))
+    });
+    made.unwrap_or_else(|| absolute.to_owned())
 }
 
 fn kind(root: &Root, absolute: &Path) -> PlaceKind {

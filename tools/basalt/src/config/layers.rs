@@ -193,6 +193,15 @@ impl Config {
         }
     }
 
+    /// A text or word that may be left to the server; None is `auto`.
+    pub fn text_unless_auto(&self, name: &str) -> Option<&str> {
+        match &self.entry(name).value {
+            Value::Auto => None,
+            Value::Text(text) => Some(text),
+            other => panic!("`{name}` is no text but {other}"),
+        }
+    }
+
     /// Texts.
     pub fn list(&self, name: &str) -> &[String] {
         match &self.entry(name).value {

@@ -71,6 +71,21 @@ fn sections_may_be_empty() {
 }
 
 #[test]
+fn a_profile_is_a_text_or_left_to_the_server() {
+    let profile = |content: &str| {
+        let config = resolve(&Sources { file: file(content), ..Sources::default() }).unwrap();
+        config.text_unless_auto("profile").map(str::to_owned)
+    };
+    assert_eq!(profile(""), None);
+    assert_eq!(profile("profile = \"auto\"\n"), None);
+    assert_eq!(profile("profile = \"none\"\n").as_deref(), Some("none"));
+    let sources =
+        Sources { environment: variables(&[("BASALT_PROFILE", "aws-i9")]), ..Sources::default() };
+    let found = complaints(&sources);
+    assert!(found[0].starts_with("`profile` (environment BASALT_PROFILE): "), "{found:?}");
+}
+
+#[test]
 fn an_empty_variable_is_unset() {
     let sources = Sources {
         environment: variables(&[("BASALT_REGION", ""), ("BASALT_ROOT_USER", "someone")]),

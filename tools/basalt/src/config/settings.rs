@@ -155,7 +155,7 @@ impl Setting {
         let auto = if self.default == "auto" { "`auto` or " } else { "" };
         match self.kind {
             Kind::Addresses => "addresses".to_owned(),
-            Kind::Text(_) => "text".to_owned(),
+            Kind::Text(_) => format!("{auto}text"),
             Kind::List(_) => "texts".to_owned(),
             Kind::Size(least, most, 1) => format!("{auto}size, {} to {}", size(least), size(most)),
             Kind::Size(least, most, multiple) => {
@@ -270,14 +270,14 @@ pub static SETTINGS: &[Setting] = &[
         flag: "--shards",
         default: "auto",
         kind: Kind::Count(1, 1024),
-        help: "Threads that own the drives; `auto` goes by CPUs and drives.",
+        help: "Threads that own the drives; `auto` goes by the profile, else by CPUs and drives.",
     },
     Setting {
         name: "gateways",
         flag: "--gateways",
         default: "auto",
         kind: Kind::Count(1, 1024),
-        help: "Threads that serve S3; `auto` goes by CPUs.",
+        help: "Threads that serve S3; `auto` goes by the profile, else by CPUs.",
     },
     Setting {
         name: "driver",
@@ -286,6 +286,14 @@ pub static SETTINGS: &[Setting] = &[
         kind: Kind::Choice(&["auto", "uring", "threads"]),
         help: "Drive I/O: io_uring or a pool of threads; `auto` takes io_uring where the \
                kernel permits it.",
+    },
+    Setting {
+        name: "profile",
+        flag: "--profile",
+        default: "auto",
+        kind: Kind::Text(values::profile),
+        help: "Hardware profile to obey: a preset's name, a file (it holds a `/` or ends in \
+               `.toml`), or `none`; `auto` takes the preset that fits.",
     },
     Setting {
         name: "log.level",
@@ -455,6 +463,8 @@ mod tests {
         assert!(parse("timeouts.drain", "2h").is_err());
         assert_eq!(parse("driver", "auto"), Ok(Value::Text("auto".to_owned())));
         assert!(parse("driver", "spdk").is_err());
+        assert_eq!(parse("profile", "auto"), Ok(Value::Auto));
+        assert_eq!(parse("profile", "none"), Ok(Value::Text("none".to_owned())));
         let twice = ["[::1]:9000".to_owned(), "[::1]:9000".to_owned()];
         assert!(find("address").unwrap().parse(&twice).is_err());
         assert!(find("address").unwrap().parse(&[]).is_err());

@@ -1,6 +1,8 @@
 //! Texts to values: sizes, durations, addresses, names. Each refusal says what would be right.
 
+use hw_profile::PRESETS;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 const SIZE_UNITS: &[(&str, u64)] = &[
@@ -115,6 +117,29 @@ pub fn drive(text: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Without any profile the server keeps to its defaults.
+pub const NO_PROFILE: &str = "none";
+
+/// A hardware profile: `none`, a preset or a file, whose content is for whoever reads it.
+pub fn profile(text: &str) -> Result<(), String> {
+    let is_preset = PRESETS.iter().any(|preset| preset.name == text);
+    if text == NO_PROFILE || is_preset || is_profile_file(text) {
+        return Ok(());
+    }
+    let known: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
+    Err(format!(
+        "there is no preset `{text}`; there are {}; a file holds a `/` or ends in .toml, and \
+         `none` is no profile at all",
+        known.join(", ")
+    ))
+}
+
+/// Whether a profile is meant as a file: whatever files lie about, a bare word never is one.
+pub fn is_profile_file(text: &str) -> bool {
+    let is_toml = Path::new(text).extension().is_some_and(|ending| ending == "toml");
+    (is_toml || text.contains('/')) && !text.contains('\0')
+}
+
 /// The shortest exact text of a size: `16KiB`, `1704MiB`, `1000`.
 pub fn show_size(bytes: u64) -> String {
     let unit = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)]
@@ -204,6 +229,13 @@ mod tests {
         assert!(region("us-east-1").is_ok());
         assert!(region("").is_err() && region("us/east").is_err());
         assert!(drive("/mnt/{1...6}").is_ok() && drive("http://host/mnt").is_err());
+        for right in ["none", "generic", "aws-i4i", "./generic", "/etc/basalt/lab", "lab.toml"] {
+            assert_eq!(profile(right), Ok(()), "{right}");
+        }
+        for wrong in ["", "aws-i9", "lab", "/a\0.toml"] {
+            assert!(profile(wrong).unwrap_err().contains("aws-i4i"), "{wrong}");
+        }
+        assert!(is_profile_file("./generic") && !is_profile_file("generic"));
         assert!(switch("Yes") == Ok(true) && switch("off") == Ok(false) && switch("2").is_err());
     }
 }

@@ -56,7 +56,7 @@ fn refused(error: &ProfileError) -> Refused {
 }
 
 /// Without control characters but line ends: models, products and logs are texts of others.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     text.replace(|letter: char| letter.is_control() && letter != '\n', "")
 }
 

@@ -5,6 +5,7 @@ pub mod metrics;
 mod spin;
 
 use super::ServerOptions;
+use super::chosen::Chosen;
 use super::view::NodeView;
 use crate::logging;
 use crate::signals::Shutdown;
@@ -39,6 +40,8 @@ pub struct EdgeParts {
     pub addresses: Vec<SocketAddr>,
     /// The drive I/O in use.
     pub driver: &'static str,
+    /// What was made of the hardware.
+    pub chosen: Arc<Chosen>,
     /// Which of them this is.
     pub index: usize,
 }
@@ -119,7 +122,8 @@ pub fn serve(
         GatewayConfig { region: options.region.clone(), owner: owner(&parts.node) },
     );
     let counted = (Arc::clone(&parts.metrics), parts.budget.clone());
-    let view = NodeView::new(parts.node.clone(), counted, (options, parts.driver));
+    let (driver, chosen) = (parts.driver, Arc::clone(&parts.chosen));
+    let view = NodeView::new(parts.node.clone(), counted, (options, driver), chosen);
     let config = EdgeConfig {
         credential: parts.credential.clone(),
         domains: options.domains.clone(),

@@ -1,14 +1,26 @@
-//! From options to what the shards are told: drives with their sizes, threads, limits.
+//! From options, plan and placement to what the shards are told: drives with their sizes, shards
+//! and limits, threads with their CPUs.
 
+use super::placement::Placement;
 use super::{DriveArg, DriveKind, DriverChoice, ServerError, ServerOptions, drives};
 use crate::{logging, sys};
 use engine_store::{ScrubPace, StoreConfig};
-use shards_node::{DriveKind as NodeKind, LogLevel, NodeConfig, NodeDrive};
-use shards_uring::{IoDriverKind, choose_driver};
+use hw_profile::Plan;
+use shards_node::{DriveKind as NodeKind, DriveLimits, LogLevel, NodeConfig, NodeDrive};
+use shards_uring::{IoDriverKind, RuntimeConfig, choose_driver};
 use std::sync::Arc;
 
+/// Drives take pieces in steps of a block.
+const SPLIT_STEP_BYTES: u64 = 4096;
+/// And none above this.
+const SPLIT_BYTES_MAX: u64 = 1 << 30;
+
 /// The configuration of the node's shards, and why io_uring is not used if it is not.
-pub fn node_config(options: &ServerOptions) -> Result<(NodeConfig, Option<String>), ServerError> {
+pub fn node_config(
+    options: &ServerOptions,
+    plan: &Plan,
+    placement: &Placement,
+) -> Result<(NodeConfig, Option<String>), ServerError> {
     let forced = match options.driver {
         DriverChoice::Auto => None,
         DriverChoice::Uring => Some(IoDriverKind::Uring),
@@ -23,13 +35,12 @@ pub fn node_config(options: &ServerOptions) -> Result<(NodeConfig, Option<String
              server runs on threads"
         )));
     }
-    let cpus = shards_executor::allowed_cpus().unwrap_or_default();
-    let shards = options.shards.unwrap_or_else(|| cpus.len().max(1)).min(options.drives.len());
-    let node_drives = options
-        .drives
-        .iter()
-        .map(|drive| node_drive(options, drive))
-        .collect::<Result<Vec<_>, ServerError>>()?;
+    let mut node_drives = Vec::new();
+    for (index, drive) in options.drives.iter().enumerate() {
+        let limits = plan.drives.get(index).map(|planned| drive_limits(planned.limits));
+        let shard = placement.drive_shards.get(index).copied();
+        node_drives.push(node_drive(options, drive, (shard, limits.unwrap_or_default()))?);
+    }
     let log: shards_node::LogSink = Arc::new(|level, text, fields| {
         let fields: Vec<logging::Field<'_>> =
             fields.iter().map(|(name, value)| (*name, value as &dyn std::fmt::Display)).collect();
@@ -47,14 +58,12 @@ pub fn node_config(options: &ServerOptions) -> Result<(NodeConfig, Option<String
         inline_bytes_max: options.storage.inline_bytes,
         segment_bytes: options.storage.segment_bytes,
         store: store_config(options),
-        shards: shards.max(1),
-        cpus: if cpus.len() > 1 {
-            cpus.iter().copied().cycle().take(shards).collect()
-        } else {
-            Vec::new()
-        },
+        shards: placement.shards,
+        cpus: placement.shard_cpus.clone(),
+        control_cpus: placement.control_cpus.clone(),
+        ring_entries: plan.ring_entries.unwrap_or(RuntimeConfig::default().ring_entries),
         driver,
-        arena_bytes: arena_bytes(options, shards.max(1)),
+        arena_bytes: arena_bytes(options, placement.shards),
         drive_deadline_us: u64::try_from(options.timeouts.drive_io.as_micros()).unwrap_or(u64::MAX),
         scrub_interval_us: u64::try_from(options.scrub.interval.as_micros()).unwrap_or(u64::MAX),
         scrub_pace: ScrubPace { bytes_per_second: options.scrub.bytes_per_second },
@@ -62,6 +71,19 @@ pub fn node_config(options: &ServerOptions) -> Result<(NodeConfig, Option<String
         log,
     };
     Ok((config, reason))
+}
+
+/// What a profile wants of a drive, in sizes that drives take.
+fn drive_limits(wanted: hw_profile::DriveLimits) -> DriveLimits {
+    let split_bytes = wanted.split_bytes.clamp(SPLIT_STEP_BYTES, SPLIT_BYTES_MAX);
+    let split_bytes = split_bytes / SPLIT_STEP_BYTES * SPLIT_STEP_BYTES;
+    DriveLimits {
+        read_queue_depth_max: wanted.read_queue_depth_max,
+        write_queue_depth_max: wanted.write_queue_depth_max,
+        // The bound fits everywhere.
+        split_bytes: usize::try_from(split_bytes).unwrap_or(1 << 20),
+        background_share: wanted.background_share,
+    }
 }
 
 /// The driver, as the setting names it.
@@ -74,7 +96,7 @@ pub fn driver_word(driver: IoDriverKind) -> &'static str {
 
 /// Memory of I/O buffers: an eighth of the budget over all shards. A ring takes no more than 1 GiB.
 fn arena_bytes(options: &ServerOptions, shards: usize) -> usize {
-    let share = options.memory_bytes / 8 / shards as u64;
+    let share = options.memory_bytes / 8 / shards.max(1) as u64;
     usize::try_from(share.min(1 << 30)).unwrap_or(1 << 30)
 }
 
@@ -91,7 +113,11 @@ fn store_config(options: &ServerOptions) -> StoreConfig {
     }
 }
 
-fn node_drive(options: &ServerOptions, drive: &DriveArg) -> Result<NodeDrive, ServerError> {
+fn node_drive(
+    options: &ServerOptions,
+    drive: &DriveArg,
+    (shard, limits): (Option<usize>, DriveLimits),
+) -> Result<NodeDrive, ServerError> {
     let kind = match drive.kind {
         DriveKind::Directory | DriveKind::Missing => NodeKind::Directory,
         DriveKind::File => NodeKind::File,
@@ -103,7 +129,7 @@ fn node_drive(options: &ServerOptions, drive: &DriveArg) -> Result<NodeDrive, Se
         (_, Some(bytes)) => bytes,
         (_, None) => share_of_file_system(options, drive)?,
     };
-    Ok(NodeDrive { path: drive.path.clone(), kind, capacity_bytes })
+    Ok(NodeDrive { path: drive.path.clone(), kind, capacity_bytes, limits, shard })
 }
 
 fn share_of_file_system(options: &ServerOptions, drive: &DriveArg) -> Result<u64, ServerError> {
@@ -124,6 +150,8 @@ mod tests {
     use crate::config::{Sources, resolve};
     use crate::secret::Secret;
     use crate::server::credentials::Credentials;
+    use crate::server::placement::{Wanted, place};
+    use hw_profile::{DrivePlan, LimitsSource};
     use std::path::PathBuf;
 
     const MIB: u64 = 1 << 20;
@@ -149,11 +177,65 @@ mod tests {
         }
     }
 
+    fn configured(options: &ServerOptions, plan: &Plan) -> NodeConfig {
+        let wanted = Wanted { drive_count: options.drives.len(), ..Wanted::default() };
+        let placement = place(&wanted, plan, &[0, 1, 2]);
+        node_config(options, plan, &placement).unwrap().0
+    }
+
+    #[test]
+    fn shards_are_told_what_the_plan_has_for_them() {
+        let wanted = hw_profile::DriveLimits {
+            read_queue_depth_max: 7,
+            write_queue_depth_max: 3,
+            split_bytes: 70_000,
+            background_share: 0.5,
+        };
+        let drive = DrivePlan {
+            path: "/srv/d0".to_owned(),
+            wwid: None,
+            class: None,
+            shard: Some(1),
+            limits: wanted,
+            limits_source: LimitsSource::Budget,
+        };
+        let plan = Plan {
+            shard_cpus: "1-2".parse().unwrap(),
+            control_cpus: "0".parse().unwrap(),
+            ring_entries: Some(512),
+            drives: vec![drive],
+            ..Plan::default()
+        };
+        let config = configured(&options(256 * MIB, 2), &plan);
+        assert_eq!((config.shards, config.cpus.as_slice()), (2, &[1, 2][..]));
+        assert_eq!((config.control_cpus.as_slice(), config.ring_entries), (&[0][..], 512));
+        let kept = config.drives[0].limits;
+        assert_eq!((kept.read_queue_depth_max, kept.write_queue_depth_max), (7, 3));
+        assert_eq!((kept.split_bytes, kept.background_share), (69_632, 0.5));
+        assert_eq!(config.drives[0].shard, Some(1));
+        // One that the plan does not know has the defaults, and a shard all the same.
+        assert_eq!(config.drives[1].limits, DriveLimits::default());
+        assert_eq!(config.drives[1].shard, Some(0));
+        let config = configured(&options(256 * MIB, 2), &Plan::default());
+        assert_eq!(config.ring_entries, RuntimeConfig::default().ring_entries);
+    }
+
+    #[test]
+    fn sizes_are_ones_that_drives_take() {
+        let split = |split_bytes: u64| {
+            let wanted = hw_profile::DriveLimits::default();
+            drive_limits(hw_profile::DriveLimits { split_bytes, ..wanted }).split_bytes
+        };
+        assert_eq!([split(0), split(5000), split(u64::MAX)], [4096, 4096, 1 << 30]);
+        // Both crates have the same defaults, so that it makes no difference who has none.
+        assert_eq!(drive_limits(hw_profile::DriveLimits::default()), DriveLimits::default());
+    }
+
     #[test]
     fn the_memory_of_the_index_is_shared_by_all_drives() {
         for memory_bytes in [64 * MIB, 256 * MIB, 16_384 * MIB] {
             for drive_count in [1, 4, 16, 32] {
-                let (config, _) = node_config(&options(memory_bytes, drive_count)).unwrap();
+                let config = configured(&options(memory_bytes, drive_count), &Plan::default());
                 assert_eq!(config.drives.len(), drive_count);
                 for bytes in [config.store.memtable_bytes, config.store.block_cache_bytes] {
                     let all_bytes = bytes as u64 * drive_count as u64;

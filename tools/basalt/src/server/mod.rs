@@ -5,18 +5,22 @@
 //! has been written outside the directory of `--dev`.
 
 pub mod admin;
+mod chosen;
 pub mod credentials;
 pub mod dev;
 pub mod drives;
 mod edge;
+pub mod hardware;
 mod layout;
 pub mod options;
+mod placement;
 mod run;
 mod signatures;
 pub mod start;
 mod view;
 
 pub use drives::{DriveArg, DriveKind};
+pub use hardware::ProfileChoice;
 pub use options::{DriverChoice, Limits, ServerOptions, StorageOptions, Timeouts};
 pub use run::run;
 

@@ -2,6 +2,7 @@
 
 use super::DriveArg;
 use super::credentials::Credentials;
+use super::hardware::ProfileChoice;
 use crate::config::Config;
 use crate::secret::Secret;
 use std::net::SocketAddr;
@@ -86,12 +87,14 @@ pub struct ServerOptions {
     pub set_size: Option<usize>,
     /// The one memory budget.
     pub memory_bytes: u64,
-    /// Threads that own drives; None: by CPUs and drives.
+    /// Threads that own drives; None: by the profile, else by CPUs and drives.
     pub shards: Option<usize>,
-    /// Threads that serve S3; None: by CPUs.
+    /// Threads that serve S3; None: by the profile, else by CPUs.
     pub gateways: Option<usize>,
     /// Drive I/O.
     pub driver: DriverChoice,
+    /// The hardware profile, read and valid.
+    pub profile: ProfileChoice,
     /// Access key of the root user.
     pub access_key: String,
     /// Secret key of the root user.
@@ -111,7 +114,8 @@ pub struct ServerOptions {
 }
 
 impl ServerOptions {
-    /// Puts configuration, drives and credentials together.
+    /// Puts configuration, drives and credentials together. The profile, which is a file, is for
+    /// the caller to read.
     pub fn new(config: &Config, drives: Vec<DriveArg>, credentials: Credentials) -> Self {
         // The table bounds every number far below what the narrower types hold.
         let count = |name: &str| config.count(name).map(|count| count as usize);
@@ -132,6 +136,7 @@ impl ServerOptions {
                 "threads" => DriverChoice::Threads,
                 _ => DriverChoice::Auto,
             },
+            profile: ProfileChoice::Auto,
             access_key: credentials.access_key,
             secret_key: credentials.secret_key,
             metrics_public: config.switch("metrics.public"),

@@ -3,9 +3,11 @@
 //! Invariants: gateways listen only when every set had its chance to serve; at a stop gateways end
 //! first, then control, then shards, so that nothing a client was promised is cut off.
 
+use super::chosen::Chosen;
 use super::edge::metrics::RequestMetrics;
 use super::edge::{self, EdgeParts};
-use super::{ServerError, ServerOptions, dev, drives, layout};
+use super::placement::{Wanted, place};
+use super::{ServerError, ServerOptions, dev, drives, hardware, layout};
 use crate::notify::Notify;
 use crate::signals::Shutdown;
 use crate::{logging, version};
@@ -40,8 +42,11 @@ impl From<StartError> for ServerError {
 pub fn run(options: ServerOptions, shutdown: Shutdown) -> Result<(), ServerError> {
     check_addresses(&options.addresses)?;
     let kernels = engine_codec::self_test();
-    let (config, driver_reason) = layout::node_config(&options)?;
+    let chosen = choose(&options);
+    let (config, driver_reason) =
+        layout::node_config(&options, &chosen.hardware.plan, &chosen.placement)?;
     log_start(&options, &config, kernels, driver_reason.as_deref());
+    chosen.log(&config);
     let driver = layout::driver_word(config.driver);
     let mut executor = Executor::new(ParkDriver::new());
     let (node, threads) = executor.run(shards_node::start(config))?;
@@ -50,7 +55,8 @@ pub fn run(options: ServerOptions, shutdown: Shutdown) -> Result<(), ServerError
     // A quarter of the memory is the index's and an eighth the arenas' (`layout`); an eighth is for
     // connections and the rest.
     let budget = MemoryBudget::new(options.memory_bytes / 2, shards_executor::now_us);
-    let gateways = start_gateways(&options, (&node, &control, driver), &budget, &shutdown);
+    let started = (&node, &control, driver);
+    let gateways = start_gateways(&options, started, &chosen, &budget, &shutdown);
     let outcome = match gateways {
         Ok((gateways, addresses)) => {
             log_serving(&options, &node, &addresses);
@@ -61,6 +67,19 @@ pub fn run(options: ServerOptions, shutdown: Shutdown) -> Result<(), ServerError
     };
     stop(control, control_thread, threads);
     outcome
+}
+
+/// Looks at the machine, and places threads and drives by its profile.
+fn choose(options: &ServerOptions) -> Arc<Chosen> {
+    let hardware = hardware::look(options);
+    let wanted = Wanted {
+        shards: options.shards,
+        gateways: options.gateways,
+        drive_count: options.drives.len(),
+    };
+    let allowed = shards_executor::allowed_cpus().unwrap_or_default();
+    let placement = place(&wanted, &hardware.plan, &allowed);
+    Arc::new(Chosen { hardware, placement })
 }
 
 /// Refuses addresses that somebody listens on, before a drive is touched. Gateways share theirs
@@ -118,17 +137,17 @@ type Gateways = Vec<PinnedThread<bool>>;
 fn start_gateways(
     options: &ServerOptions,
     (node, control, driver): (&Node, &Control, &'static str),
+    chosen: &Arc<Chosen>,
     budget: &MemoryBudget,
     shutdown: &Shutdown,
 ) -> Result<(Gateways, Vec<SocketAddr>), ServerError> {
-    let cpus = shards_executor::allowed_cpus().unwrap_or_default();
-    let count = options.gateways.unwrap_or_else(|| cpus.len().max(1));
+    let placement = &chosen.placement;
     let mut gateways = Vec::new();
     let mut addresses = options.addresses.clone();
     let credential =
         gateway_s3::RootCredential::new(&options.access_key, options.secret_key.expose());
     let metrics = Arc::new(RequestMetrics::default());
-    for index in 0..count {
+    for index in 0..placement.gateways {
         let (listening_sender, listening) = mpsc::channel();
         let parts = EdgeParts {
             node: node.clone(),
@@ -139,12 +158,13 @@ fn start_gateways(
             credential: credential.clone(),
             addresses: addresses.clone(),
             driver,
+            chosen: Arc::clone(chosen),
             index,
         };
         let stopping = shutdown.clone();
         let thread = shards_executor::start_pinned_thread(
             &format!("basalt-gateway-{index}"),
-            cpus.get(index % cpus.len().max(1)).copied().filter(|_| cpus.len() > 1),
+            placement.gateway_cpus.get(index).copied(),
             move || edge::serve(parts, stopping, listening_sender),
         )
         .map_err(|error| ServerError::Failed(format!("gateway {index}: {error}")))?;

@@ -1,9 +1,10 @@
 //! The steps of `basalt server` before `run`.
 
-use super::{ServerOptions, credentials, dev, drives, run};
+use super::{ServerOptions, credentials, dev, drives, hardware, run};
 use crate::cli::ServerArguments;
 use crate::config::{self, CommandLine, Config};
 use crate::logging::{self, Format, Level};
+use crate::profile::plain;
 use crate::{exit, output, signals, sys};
 use std::path::{Path, PathBuf};
 
@@ -48,12 +49,17 @@ fn prepare(arguments: &ServerArguments) -> Result<ServerOptions, Vec<String>> {
     let config = config::load(line)
         .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<String>>())?;
     configure_logging(&config);
+    // Before anything is made, be it the directories of --dev.
+    let profile = hardware::choose(config.text_unless_auto("profile")).map_err(|error| {
+        vec![plain(&format!("`profile` ({}): {error}", config.entry("profile").origin))]
+    })?;
     let mut options = match &arguments.dev {
         Some(directory) => prepare_dev(&config, directory),
         None => prepare_pool(&config),
     }
     .map_err(|complaint| vec![complaint])?;
     options.dev.clone_from(&arguments.dev);
+    options.profile = profile;
     for address in options.addresses.iter().filter(|address| !address.ip().is_loopback()) {
         logging::warn(
             "requests and answers are not encrypted (no TLS yet): use this address in trusted \

@@ -1,6 +1,7 @@
 //! Status and metrics of the node, as the edge serves them.
 
 use super::ServerOptions;
+use super::chosen::Chosen;
 use super::edge::metrics::{RequestMetrics, head};
 use crate::status::{DriveStatus, Status};
 use crate::version;
@@ -17,15 +18,17 @@ pub struct NodeView {
     budget: MemoryBudget,
     memory_bytes: u64,
     driver: &'static str,
+    chosen: Arc<Chosen>,
     metrics_public: bool,
 }
 
 impl NodeView {
-    /// A view of the node, of what its gateways count, and of their memory.
+    /// A view of the node, of what its gateways count, of their memory, and of what was chosen.
     pub fn new(
         node: Node,
         (requests, budget): (Arc<RequestMetrics>, MemoryBudget),
         (options, driver): (&ServerOptions, &'static str),
+        chosen: Arc<Chosen>,
     ) -> Self {
         Self {
             node,
@@ -33,6 +36,7 @@ impl NodeView {
             budget,
             memory_bytes: options.memory_bytes,
             driver,
+            chosen,
             metrics_public: options.metrics_public,
         }
     }
@@ -51,6 +55,7 @@ impl EdgeNode for NodeView {
         let report = self.node.report();
         let mut text = String::new();
         render_build(&mut text, self.driver);
+        self.chosen.render(&mut text);
         render_node(&mut text, &report);
         self.requests.render(&mut text);
         render_memory(&mut text, self.memory_bytes, &self.budget.usage());
@@ -64,8 +69,9 @@ impl EdgeNode for NodeView {
             version: version::VERSION.to_owned(),
             commit: version::COMMIT.to_owned(),
             driver: self.driver.to_owned(),
+            profile: self.chosen.hardware.profile.clone(),
             objects_short_of_protection: short_of_protection(&report),
-            drives: report.drives.iter().map(drive_status).collect(),
+            drives: report.drives.iter().map(|drive| drive_status(drive, &self.chosen)).collect(),
             objects_unreadable: report.objects_unreadable,
         };
         serde_json::to_string(&status).unwrap_or_default()
@@ -81,13 +87,15 @@ fn short_of_protection(report: &NodeReport) -> Option<u64> {
     (report.drives_out() == 0).then(|| report.objects_short_of_protection())
 }
 
-fn drive_status(drive: &DriveReport) -> DriveStatus {
+fn drive_status(drive: &DriveReport, chosen: &Chosen) -> DriveStatus {
     let usage = &drive.usage;
     DriveStatus {
         path: drive.path.display().to_string(),
         uuid: drive.uuid.clone(),
         set: drive.set.0.into(),
         position: drive.position.0.into(),
+        shard: drive.shard as u64,
+        class: chosen.class_of(&drive.path).to_owned(),
         state: drive.state.word().to_owned(),
         used_bytes: used_bytes(drive),
         free_bytes: usage.free_bytes,
@@ -99,7 +107,7 @@ fn drive_status(drive: &DriveReport) -> DriveStatus {
 /// A metric of a drive: name, type, help, value.
 type DriveMetric = (&'static str, &'static str, &'static str, fn(&DriveReport) -> f64);
 
-const DRIVE_METRICS: [DriveMetric; 26] = [
+const DRIVE_METRICS: [DriveMetric; 36] = [
     ("drive_in_sync", "gauge", "Whether the drive serves.", |d| {
         f64::from(u8::from(d.state == shards_node::DriveState::InSync))
     }),
@@ -151,6 +159,34 @@ const DRIVE_METRICS: [DriveMetric; 26] = [
     }),
     ("drive_index_memory_bytes", "gauge", "Memory of the index.", |d| {
         d.usage.index_memory_bytes as f64
+    }),
+    ("drive_shard", "gauge", "The shard that owns the drive.", |d| d.shard as f64),
+    ("drive_read_queue_depth_max", "gauge", "Reads that may be at the drive at once.", |d| {
+        f64::from(d.limits.read_queue_depth_max)
+    }),
+    ("drive_write_queue_depth_max", "gauge", "Writes that may be at the drive at once.", |d| {
+        f64::from(d.limits.write_queue_depth_max)
+    }),
+    ("drive_split_bytes", "gauge", "What larger I/O is split into.", |d| {
+        d.limits.split_bytes as f64
+    }),
+    ("drive_background_share", "gauge", "What background work may take of the drive.", |d| {
+        d.limits.background_share
+    }),
+    ("drive_in_flight_reads_max", "gauge", "Most reads at once since the start.", |d| {
+        d.io.in_flight_reads_max as f64
+    }),
+    ("drive_in_flight_writes_max", "gauge", "Most writes at once since the start.", |d| {
+        d.io.in_flight_writes_max as f64
+    }),
+    ("drive_waited_total", "counter", "I/Os that waited for a place at the drive.", |d| {
+        d.io.waited as f64
+    }),
+    ("drive_background_ios_total", "counter", "I/Os of background work.", |d| {
+        d.io.background_ios as f64
+    }),
+    ("drive_background_bytes_total", "counter", "Bytes of background work.", |d| {
+        d.io.background_bytes as f64
     }),
 ];
 
