@@ -209,7 +209,7 @@ mod tests {
             read_queue_depth_max: 1,
             write_queue_depth_max: 1,
             split_bytes: SPLIT_BYTES_MIN,
-            background_share: 1e-9,
+            background_share: BACKGROUND_SHARE_MIN,
         };
         for limits in [good, least, DriveLimits { background_share: 1.0, ..good }] {
             assert_eq!(limits.fault(), None, "{limits:?}");
@@ -217,11 +217,13 @@ mod tests {
         for split_bytes in [0, 512, 4095, 5000, (1 << 30) + BLOCK_BYTES, usize::MAX] {
             assert!(DriveLimits { split_bytes, ..good }.fault().is_some(), "{split_bytes}");
         }
-        for background_share in [0.0, -0.1, 1.01, f64::NAN, f64::INFINITY] {
+        for background_share in [0.0, -0.1, 0.009, 1.01, f64::NAN, f64::INFINITY] {
             let limits = DriveLimits { background_share, ..good };
             assert!(limits.fault().is_some(), "{background_share}");
         }
         assert!(DriveLimits { read_queue_depth_max: 0, ..good }.fault().is_some());
         assert!(DriveLimits { write_queue_depth_max: 0, ..good }.fault().is_some());
+        assert!(DriveLimits { read_queue_depth_max: 1024, ..good }.fault().is_none());
+        assert!(DriveLimits { read_queue_depth_max: 1025, ..good }.fault().is_some());
     }
 }
