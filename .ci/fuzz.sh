@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Fuzzes every decoder of drive and wire with libFuzzer: BASALT_FUZZ_SECONDS each (60), five at a
+# Fuzzes every decoder of drive and wire with libFuzzer: BASALT_FUZZ_SECONDS each (60), four at a
 # time. `fuzz.sh install` only fetches what that needs. Ends with 1, and prints how to see it again,
 # if an input crashes, hangs or takes too much memory. Everything lies below target/fuzz.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly seconds="${BASALT_FUZZ_SECONDS:-60}"
-readonly jobs="${BASALT_FUZZ_JOBS:-5}"
+readonly jobs="${BASALT_FUZZ_JOBS:-4}"
 readonly toolchain="${BASALT_FUZZ_TOOLCHAIN:-nightly}"
 readonly cargo_fuzz=0.13.2
 readonly folder="$PWD/target/fuzz"
@@ -18,7 +18,7 @@ readonly memory_max=1024
 readonly input_bytes_max=8192
 readonly input_seconds_max=20
 # A target that ran fewer inputs than these did not fuzz.
-readonly executions_min=100
+readonly executions_min=30
 
 install() {
     if ! command -v c++ >/dev/null; then
