@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """`basalt profile` on the machine it runs on: what it finds, says, writes, and leaves alone; and the
-server, which obeys a profile (server.py).
+server, which obeys a profile (server.py) and a measured one (measure.py).
 
     tests/profile/run.py           # BASALT_ONLY=text: only checks whose name holds the text
 """
@@ -19,6 +19,7 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "lib")]
 
+import measure  # noqa: E402
 import server  # noqa: E402
 from basalt import binary, watchdog  # noqa: E402
 from runner import Skip, Suite, number  # noqa: E402
@@ -357,7 +358,7 @@ def what_is_set_can_be_taken_back():
 
 
 if __name__ == "__main__":
-    watchdog(number("BASALT_TIMEOUT", 300))
-    for check in server.CHECKS:
+    watchdog(number("BASALT_TIMEOUT", 330))
+    for check in [*server.CHECKS, *measure.CHECKS]:
         suite.check(check)
     suite.run().finish()

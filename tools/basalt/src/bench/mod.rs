@@ -70,6 +70,7 @@ fn run(arguments: &BenchRun) -> Result<u8, Refused> {
     shutdown.on_begin(move || to_stop.store(true, Ordering::Relaxed));
     let root = arguments.out.clone().unwrap_or_else(|| PathBuf::from("runs"));
     let directory = bench_run::make_directory(&root, &run_id).map_err(told)?;
+    options.directory.clone_from(&directory);
     let mut screen = Screen::new();
     screen.note(&format!("{run_id}: {}", plan.target));
     let started = files::utc_now();

@@ -3,6 +3,7 @@
 //! Invariant: where a command takes a profile and drives, the profile comes first and may be left
 //! out; `choice.rs` says which of the two the first argument is.
 
+use crate::config::values;
 use crate::exit;
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -17,6 +18,9 @@ pub enum ProfileCommand {
     /// Show this machine and draft a profile of it; needs no rights and changes nothing
     #[command(after_help = exit::HELP)]
     Probe(ProbeArguments),
+    /// Measure drives and write a profile with their figures
+    #[command(after_help = exit::HELP)]
+    Measure(MeasureArguments),
     /// Show what a profile says
     #[command(after_help = exit::HELP)]
     Show(ShowArguments),
@@ -60,6 +64,47 @@ pub enum ProbeFormat {
     Toml,
     /// Every fact that was found
     Json,
+}
+
+/// `basalt profile measure`.
+#[derive(Debug, Args)]
+pub struct MeasureArguments {
+    /// About a minute a drive; the default
+    #[arg(long, conflicts_with = "full")]
+    pub quick: bool,
+    /// Write everything twice first, measure longer and three times
+    #[arg(long)]
+    pub full: bool,
+    /// Write the profile to this file; what was found so far is kept in FILE.partial
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Overwrite that file
+    #[arg(long, requires = "out")]
+    pub force: bool,
+    /// Allow block devices: what they hold is lost
+    #[arg(long)]
+    pub destroy: bool,
+    /// Bytes to use on each drive, at most half of what is free [default: 1GiB; with --full 8GiB,
+    /// or the whole device]
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    pub bytes: Option<u64>,
+    /// Time for each depth, size and figure [default: 1.5, with --full 10]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub seconds_per_step: Option<f64>,
+    /// Directories, in which a file is made for the time; files that are not there yet; block
+    /// devices; {1...6} is expanded
+    #[arg(value_name = "DRIVE", required = true)]
+    pub drives: Vec<String>,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| format!("`{text}` is no number"))?;
+    // Also false for what is no number.
+    if (0.01..=3600.0).contains(&seconds) {
+        Ok(seconds)
+    } else {
+        Err("0.01 to 3600 is valid".to_owned())
+    }
 }
 
 /// `basalt profile show`.
@@ -179,6 +224,11 @@ mod tests {
             &["tune", "--force"],
             &["probe", "--force"],
             &["diff", "generic"],
+            &["measure"],
+            &["measure", "--force", "/d1"],
+            &["measure", "--quick", "--full", "/d1"],
+            &["measure", "--bytes", "many", "/d1"],
+            &["measure", "--seconds-per-step", "NaN", "/d1"],
             &["show"],
         ] {
             assert!(parsed(wrong).is_err(), "{wrong:?}");

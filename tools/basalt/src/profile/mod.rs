@@ -1,16 +1,17 @@
 //! `basalt profile`: what this machine is, what a profile says of it, and the settings it wants.
 //!
 //! Invariants: only `tune --apply` and `tune --revert` change the machine, and only what
-//! `hw_profile` allows; a file that is there is overwritten with `--force` only; what was asked for
+//! `hw_profile` allows; only `measure` writes to drives, and only what `bench_measure` allows; a
+//! file that is there is overwritten with `--force` only; what was asked for
 //! goes to standard output, what a person must know beside it to standard error; no control
 //! character of a device or log reaches a terminal.
-//! Absent: measuring.
 
 pub mod arguments;
 mod check;
 mod choice;
 mod files;
 mod lists;
+mod measure;
 mod probe;
 mod show;
 mod tune;
@@ -28,6 +29,7 @@ type Refused = (u8, String);
 pub fn command(command: &ProfileCommand) -> u8 {
     let outcome = match command {
         ProfileCommand::Probe(arguments) => probe::command(arguments),
+        ProfileCommand::Measure(arguments) => measure::command(arguments),
         ProfileCommand::Show(arguments) => show::command(arguments),
         ProfileCommand::Presets => lists::presets(),
         ProfileCommand::Diff(arguments) => lists::diff(arguments),

@@ -9,7 +9,7 @@ use hw_profile::{DraftHeader, Machine, Profile, draft, fingerprint};
 use std::path::Path;
 
 /// Name of a draft that is not written to a file.
-const NAME: &str = "machine";
+pub(super) const NAME: &str = "machine";
 /// Names of profiles are no longer.
 const NAME_BYTES_MAX: usize = 64;
 
@@ -31,13 +31,23 @@ pub(super) fn command(arguments: &ProbeArguments) -> Result<u8, Refused> {
     Ok(exit::OK)
 }
 
-fn draft_text(machine: &Machine, name: &str) -> Result<String, Refused> {
+/// Today, such as `2026-11-30`.
+pub(super) fn today() -> String {
+    logging::utc_now().chars().take("2026-11-30".len()).collect()
+}
+
+/// The facts of a machine as a profile of that name.
+pub(super) fn drafted(machine: &Machine, name: &str) -> Profile {
     let header = DraftHeader {
         name: name.to_owned(),
-        created: logging::utc_now().chars().take("2026-11-30".len()).collect(),
+        created: today(),
         tool_version: version::VERSION.to_owned(),
     };
-    let text = draft(machine, header).to_toml().map_err(|error| refused(&error))?;
+    draft(machine, header)
+}
+
+fn draft_text(machine: &Machine, name: &str) -> Result<String, Refused> {
+    let text = drafted(machine, name).to_toml().map_err(|error| refused(&error))?;
     match Profile::parse(Path::new("draft"), &text) {
         Ok(_) => Ok(text),
         Err(error) => {
@@ -47,7 +57,7 @@ fn draft_text(machine: &Machine, name: &str) -> Result<String, Refused> {
 }
 
 /// The name of the file without its ending, in the letters that a profile's name may have.
-fn name_of(file: &Path) -> String {
+pub(super) fn name_of(file: &Path) -> String {
     let stem = file.file_stem().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     let fits = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
     let name: String = stem
