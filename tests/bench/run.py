@@ -420,6 +420,63 @@ def a_drive_is_as_fast_as_fio_says():
 
 
 @suite.check
+def the_engine_is_measured_without_a_gateway():
+    parent = os.environ.get("BASALT_TEST_DIR")
+    with tempfile.TemporaryDirectory(prefix="basalt-engine-", dir=parent) as root, Bench() as bench:
+        root = pathlib.Path(root)
+        usual = ["--target", "engine", "--dir", root / "drives", "--drives", 4, "--warmup", "0s"]
+        usual += ["--duration", "1s", "--keys", 100, "--inflight", 8, "--drive-bytes", "256MiB"]
+        mix = "put=3,get=3,get-range=2,head=1,list=1,delete=1"
+        sizes = "buckets(0B:1,4KiB:8,100KiB:1)"
+        out, _ = bench.run(*usual, "--mix", mix, "--size", sizes, "--sweep")
+        summary = bench.summary()
+        assert " 0 wrong or missing" in out, out
+        assert summary["target"] == "engine 4 drives", summary["target"]
+        assert len(summary["operations"]) == 6, sorted(summary["operations"])
+        for name, operation in summary["operations"].items():
+            failed = {code for code in operation.get("errors", {}) if code != "raced"}
+            assert operation["count"] > 0 and not failed, (name, operation)
+        server = summary["server"]
+        assert server["cpu_us_per_operation"] > 0, server
+        print(f"  {server['cpu_us_per_operation']:.1f} us of the shards and "
+              f"{summary['client']['cpu_us_per_operation']:.1f} us of the client", flush=True)
+        assert list(root.iterdir()) == [], "nothing is left behind"
+        # Beside what an earlier run kept; and that stays, also its bytes' place.
+        bench.run(*usual, "--keep", "--mix", "put")
+        drives = [root / "drives" / f"drive-{number}" for number in range(1, 5)]
+        assert all((drive / "basalt-000000.data").exists() for drive in drives)
+        named = ["--target", "engine", "--drive", f"{root}/drives/drive-{{1...4}}", *usual[6:]]
+        _, err = bench.run(*named, code=2)
+        assert "--into-existing" in err, err
+        bench.run(*named, "--into-existing", "--sweep", "--mix", "get=1,put=1")
+        assert all((drive / "basalt-000000.data").exists() for drive in drives)
+
+
+@suite.check
+def the_engine_takes_nobodys_directory():
+    with tempfile.TemporaryDirectory(prefix="basalt-engine-") as root, Bench() as bench:
+        root = pathlib.Path(root)
+        (root / "a").mkdir()
+        (root / "a" / "thesis.txt").write_text("value")
+        engine = ["--target", "engine", "--duration", "1s"]
+        for given in (["--drive", root / "b", "--drive", root / "a"], ["--dir", root / "a"]):
+            _, err = bench.run(*engine, *given, code=2)
+            assert "thesis.txt" in err, err
+        _, err = bench.run(*engine, "--drive", root / "a" / "thesis.txt", code=2)
+        assert "directories only" in err, err
+        for wrong, said in (
+            (["--mix", "copy"], "copy is the gateway's work"),
+            (["--workers", "127.0.0.1:1"], "in this process"),
+            (["--endpoint", "http://127.0.0.1:1"], "--endpoint"),
+        ):
+            _, err = bench.run(*engine, *wrong, code=2)
+            assert said in err, err
+        assert [path.name for path in root.rglob("*")] == ["a", "thesis.txt"]
+        assert (root / "a" / "thesis.txt").read_text() == "value"
+        assert bench.runs() == [], "a run that never was leaves nothing"
+
+
+@suite.check
 def the_bare_network_is_measured():
     with Null("--protocol", "frames", scheme="tcp") as sink, Bench() as bench:
         usual = ["--target", "net", "--endpoint", sink.endpoint, "--warmup", "0s"]

@@ -21,6 +21,26 @@ impl ThreadCpu {
     }
 }
 
+/// CPU time of those threads of this process that have not ended and whose names begin so, in seconds;
+/// `None` where the kernel does not tell, or there is no such thread. It falls when one ends.
+///
+/// **Source**: proc(5), `/proc/self/task/TID/comm` and `schedstat`.
+pub(crate) fn seconds_of_threads(names: &[&str]) -> Option<f64> {
+    let mut sum_ns: Option<u64> = None;
+    for task in std::fs::read_dir("/proc/self/task").ok()?.flatten() {
+        // One that has ended meanwhile tells nothing.
+        let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+        if !names.iter().any(|wanted| name.starts_with(wanted)) {
+            continue;
+        }
+        let text = std::fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+        if let Some(spent_ns) = first_number(&text) {
+            sum_ns = Some(sum_ns.unwrap_or(0).saturating_add(spent_ns));
+        }
+    }
+    sum_ns.map(|sum_ns| sum_ns as f64 / 1e9)
+}
+
 fn first_number(text: &str) -> Option<u64> {
     text.split_ascii_whitespace().next()?.parse().ok()
 }
@@ -68,6 +88,25 @@ mod tests {
         assert_eq!(before.steal_percent_until(later), 30.0);
         assert_eq!(later.steal_percent_until(before), 0.0);
         assert_eq!(MachineCpu::of("nothing"), None);
+    }
+
+    #[test]
+    fn threads_are_told_apart_by_their_names() {
+        let work = || {
+            // Clocks of threads may be coarse.
+            let until_us = shards_executor::now_us() + 10_000_000;
+            loop {
+                let seconds = seconds_of_threads(&["cpu-of-one"]);
+                let is_seen = seconds.is_some_and(|seconds| seconds > 0.0);
+                if is_seen || shards_executor::now_us() >= until_us {
+                    return seconds;
+                }
+            }
+        };
+        let thread = shards_executor::start_pinned_thread("cpu-of-one-thr", None, work);
+        let seconds = thread.unwrap().join().ok().flatten();
+        assert!(seconds.is_some_and(|seconds| seconds > 0.0), "{seconds:?}");
+        assert_eq!(seconds_of_threads(&["cpu-of-nobody"]), None);
     }
 
     #[test]

@@ -9,10 +9,9 @@ use crate::error::RunError;
 use crate::generator::Part;
 use crate::plan::RunPlan;
 use crate::remote::{WorkerClock, Workers};
-use crate::threads::{Order, Report, Threads, TimedOrder};
+use crate::threads::{Means, Order, Report, Threads, TimedOrder};
 use bench_model::Mismatch;
 use bench_stats::Interval;
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -79,18 +78,17 @@ pub(crate) struct Crew {
 }
 
 impl Crew {
-    /// Starts the threads of a plan; they wait for orders. `drive`: of the target `raw`. `stop`:
-    /// ends any stage at once.
+    /// Starts the threads of a plan; they wait for orders. `stop`: ends any stage at once.
     ///
     /// # Errors
     /// Where a thread or its ring cannot be had.
     pub(crate) fn start(
         plan: &RunPlan,
-        drive: Option<&File>,
+        means: Means<'_>,
         stop: &Arc<AtomicBool>,
     ) -> Result<Self, RunError> {
         let (sender, reports) = mpsc::channel();
-        let threads = Threads::start((plan, drive), 0..plan.threads, stop, &sender)?;
+        let threads = Threads::start((plan, means), 0..plan.threads, stop, &sender)?;
         let stop = Arc::clone(stop);
         Ok(Self { hands: Hands::Here(threads), reports, threads: plan.threads, stop })
     }

@@ -118,8 +118,12 @@ fn direct() -> OpenOptions {
     options
 }
 
-/// Refuses what must not be written, whatever the user says.
-fn refuse_data(path: &Path, metadata: &Metadata) -> Result<(), RunError> {
+/// Refuses what must not be written, whatever the user says: a device that is mounted, that another
+/// one is made of or that has partitions, and whatever carries the mark of somebody's data.
+///
+/// # Errors
+/// Where it is one of those, or cannot be looked at.
+pub fn refuse_data(path: &Path, metadata: &Metadata) -> Result<(), RunError> {
     if metadata.file_type().is_block_device()
         && let Some(user) = user_of(metadata.rdev())
     {

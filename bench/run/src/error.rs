@@ -107,6 +107,12 @@ pub enum RunError {
         /// What is wrong with them.
         problem: String,
     },
+    /// The engine of this process does not start, or not serve.
+    #[error("the engine: {problem}")]
+    Engine {
+        /// Why.
+        problem: String,
+    },
     /// A drive is not, or not so, what the load may work on.
     #[error("drive {path}: {problem}")]
     Drive {
@@ -150,7 +156,9 @@ impl RunError {
             | Self::NotPrepared { .. }
             | Self::Worker { .. }
             | Self::WorkerLost { .. } => ErrorClass::Target,
-            Self::Message { .. } | Self::File { .. } | Self::Host(_) => ErrorClass::Host,
+            Self::Engine { .. } | Self::Message { .. } | Self::File { .. } | Self::Host(_) => {
+                ErrorClass::Host
+            }
         }
     }
 }

@@ -4,11 +4,13 @@
 //! averaged; a run says itself where it is void.
 
 mod admin;
+mod check;
 mod clock;
 mod cpu;
 mod crew;
 mod directory;
 mod drive;
+mod engine;
 mod error;
 mod generator;
 mod house;
@@ -31,13 +33,14 @@ mod threads;
 
 pub use clock::{now_ns, unix_ms};
 pub use directory::{Manifest, StoredRepeat, StoredRun, make_directory, read_run, write_run};
+pub use drive::refuse_data;
 pub use error::{ErrorClass, RunError};
 pub use generator::{Arrival, Generator, Part, Phase};
 pub use knee::{Objective, Step, StepVerdict};
 pub use net::NetTarget;
 pub use null::NullTarget;
 pub use pages::{runs_to_compare, runs_to_report};
-pub use plan::{ArrivalPlan, DrivePlan, Load, RunPlan, TargetPlan, Verify};
+pub use plan::{ArrivalPlan, DrivePlan, EnginePlan, Load, RunPlan, TargetPlan, Verify};
 pub use planner::{Planner, Stage};
 pub use raw::RawTarget;
 pub use remote::{

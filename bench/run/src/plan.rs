@@ -27,6 +27,32 @@ pub enum TargetPlan {
         /// Where the sink listens.
         address: SocketAddr,
     },
+    /// The engine of this process, without a gateway.
+    Engine(EnginePlan),
+}
+
+/// Drives that an engine is started on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnginePlan {
+    /// Directories, one for each drive; empty: they are made.
+    pub drives: Vec<PathBuf>,
+    /// How many are made where none is given.
+    pub drive_count: u32,
+    /// In which directory; `None`: in that of the run.
+    pub directory: Option<PathBuf>,
+    /// Bytes that each may hold.
+    pub drive_bytes: u64,
+}
+
+impl EnginePlan {
+    /// Drives, made or given.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        match self.drives.len() {
+            0 => self.drive_count as usize,
+            given => given,
+        }
+    }
 }
 
 /// A drive that is read and written in place.
@@ -51,6 +77,7 @@ impl std::fmt::Display for TargetPlan {
             Self::S3 { endpoint, .. } => write!(formatter, "s3 http://{}", endpoint.host),
             Self::Raw(drive) => write!(formatter, "raw {}", drive.path.display()),
             Self::Net { address } => write!(formatter, "net tcp://{address}"),
+            Self::Engine(engine) => write!(formatter, "engine {} drives", engine.count()),
         }
     }
 }

@@ -25,7 +25,7 @@ impl Rig {
         std::fs::write(&path, vec![0; (SLOTS * BLOCK_BYTES) as usize]).expect("a scratch file");
         let settings = Settings {
             target: Some("raw".to_owned()),
-            drive: Some(path.display().to_string()),
+            drive: vec![path.display().to_string()],
             overwrite_drive: true,
             mix: Some(mix.to_owned()),
             ..Settings::default()

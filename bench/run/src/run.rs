@@ -1,12 +1,14 @@
 //! A run from its preparation to its cleaning up.
 //!
 //! Invariants: nothing begins before the target is known to be what the user meant (`house` for a
-//! bucket, `drive` for a drive); what was interrupted is cleaned up all the same.
+//! bucket, `drive` for a drive, `engine` for an engine's drives); what was interrupted is cleaned up
+//! all the same.
 
 use crate::clock;
 use crate::cpu::MachineCpu;
 use crate::crew::{Crew, Recorded, Watcher};
 use crate::drive;
+use crate::engine::Engine;
 use crate::error::RunError;
 use crate::house::House;
 use crate::knee::{Objective, Search, Step};
@@ -15,9 +17,11 @@ use crate::plan::{ArrivalPlan, RunPlan, TargetPlan};
 use crate::planner::Stage;
 use crate::remote::{WorkerClock, Workers, WorkersPlan};
 use crate::server::Reading;
-use crate::threads::Order;
+use crate::threads::{Means, Order};
 use bench_model::{Mismatch, Operation, Rate};
 use bench_stats::{ClientFacts, Interval, Limits, Load as LoadKind, RunFacts, Summary};
+use std::fs::File;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -41,6 +45,8 @@ pub struct RunOptions {
     pub marks: Vec<Mark>,
     /// Who makes the load; `None`: this process.
     pub workers: Option<WorkersPlan>,
+    /// Where the run's files will be; the engine's drives are made in it.
+    pub directory: PathBuf,
 }
 
 /// Something to do during a run.
@@ -146,30 +152,19 @@ pub fn run(
         None => None,
     };
     let plan = &plan;
-    let mut house = match &plan.target {
-        TargetPlan::S3 { endpoint, bucket } => {
-            Some(House::enter(endpoint, bucket, plan.load.keys.prefix(), options)?)
-        }
-        TargetPlan::Null | TargetPlan::Raw(_) | TargetPlan::Net { .. } => None,
-    };
-    if let TargetPlan::Net { address } = &plan.target {
-        net::greet(*address)?;
-    }
-    let drive = match &plan.target {
-        TargetPlan::Raw(drive) => Some(drive::open(drive, plan.payload, stop, screen)?),
-        _ => None,
-    };
+    let mut place = Place::enter(plan, options, stop, screen)?;
     let crew = match away {
         Some((workers, reports)) => Ok(Crew::of_workers(workers, reports, stop)),
-        None => Crew::start(plan, drive.as_ref(), stop),
+        None => {
+            let door = place.engine.as_ref().map(Engine::door);
+            let means = Means { drive: place.drive.as_ref(), engine: door.as_ref() };
+            Crew::start(plan, means, stop)
+        }
     };
     let mut crew = match crew {
         Ok(crew) => crew,
         Err(error) => {
-            // Nothing was written yet.
-            if let Some(house) = &mut house {
-                house.leave_empty();
-            }
+            place.leave_empty(screen);
             return Err(error);
         }
     };
@@ -179,19 +174,14 @@ pub fn run(
         plan,
         options,
         stop,
-        &mut Room { screen, house: house.as_mut() },
+        &mut Room { screen, house: place.house.as_mut(), engine: place.engine.as_ref() },
         &mut outcome,
     );
     outcome.is_interrupted = stop.load(Ordering::Relaxed) && loaded.is_ok();
     outcome.workers = crew.clocks();
     drop(crew);
-    if let Some(house) = &mut house
-        && !options.keep
-    {
-        screen.stage("cleanup", "deleting what this run wrote");
-        if let Err(error) = house.leave(&plan.load, screen) {
-            outcome.failures.push(format!("cleaning up failed: {error}"));
-        }
+    if let Err(error) = place.leave(plan, options, screen) {
+        outcome.failures.push(format!("cleaning up failed: {error}"));
     }
     match loaded {
         // Of a load that lost a part of itself no figure stands.
@@ -205,10 +195,74 @@ pub fn run(
     }
 }
 
+/// What a run works on: looked at before, and left as it was found.
+struct Place {
+    house: Option<House>,
+    drive: Option<File>,
+    engine: Option<Engine>,
+}
+
+impl Place {
+    fn enter(
+        plan: &RunPlan,
+        options: &RunOptions,
+        stop: &AtomicBool,
+        screen: &mut dyn Screen,
+    ) -> Result<Self, RunError> {
+        let mut place = Self { house: None, drive: None, engine: None };
+        match &plan.target {
+            TargetPlan::Null => {}
+            TargetPlan::S3 { endpoint, bucket } => {
+                let prefix = plan.load.keys.prefix();
+                place.house = Some(House::enter(endpoint, bucket, prefix, options)?);
+            }
+            TargetPlan::Net { address } => net::greet(*address)?,
+            TargetPlan::Raw(drive) => {
+                place.drive = Some(drive::open(drive, plan.payload, stop, screen)?);
+            }
+            TargetPlan::Engine(engine) => {
+                place.engine = Some(Engine::enter(engine, options, screen)?);
+            }
+        }
+        Ok(place)
+    }
+
+    /// Leaves what nothing was written to yet. The error that made the run end is told, and no
+    /// other.
+    fn leave_empty(self, screen: &mut dyn Screen) {
+        if let Some(mut house) = self.house {
+            house.leave_empty();
+        }
+        if let Some(engine) = self.engine {
+            _ = engine.leave(false, screen);
+        }
+    }
+
+    /// Takes away what the run wrote, unless that is to be kept.
+    fn leave(
+        self,
+        plan: &RunPlan,
+        options: &RunOptions,
+        screen: &mut dyn Screen,
+    ) -> Result<(), RunError> {
+        if let Some(mut house) = self.house
+            && !options.keep
+        {
+            screen.stage("cleanup", "deleting what this run wrote");
+            house.leave(&plan.load, screen)?;
+        }
+        match self.engine {
+            Some(engine) => engine.leave(options.keep, screen),
+            None => Ok(()),
+        }
+    }
+}
+
 /// What a run works with beside its threads.
 struct Room<'a, 'b> {
     screen: &'a mut dyn Screen,
     house: Option<&'b mut House>,
+    engine: Option<&'b Engine>,
 }
 
 fn loaded(
@@ -220,7 +274,8 @@ fn loaded(
     outcome: &mut RunOutcome,
 ) -> Result<(), RunError> {
     let is_stopped = || stop.load(Ordering::Relaxed);
-    if plan.load.is_prepared && !options.is_prepared && room.house.is_some() {
+    let keeps_objects = room.house.is_some() || room.engine.is_some();
+    if plan.load.is_prepared && !options.is_prepared && keeps_objects {
         prepare(crew, plan, stop, room.screen)?;
     }
     let mut number = 0;
@@ -355,13 +410,13 @@ fn measure(
     order: &Order,
     room: &mut Room<'_, '_>,
 ) -> Result<Measured, RunError> {
-    let Room { screen, house } = room;
+    let Room { screen, house, engine } = room;
     let mut reading = || match (options.server_pid, house.as_mut()) {
         (Some(pid), _) => Reading::of_process(pid),
         (None, Some(house)) => {
             house.admin.text("/-/metrics").and_then(|text| Reading::of_metrics(&text))
         }
-        (None, None) => None,
+        (None, None) => engine.and_then(Engine::reading),
     };
     let before = reading();
     let machine = MachineCpu::now();

@@ -1,8 +1,10 @@
 //! What the server says of itself: CPU time, device bytes, flushes, batches.
 //!
-//! Sources: basalt's `/-/metrics`; for any server on this machine `/proc/PID/stat`.
+//! Sources: basalt's `/-/metrics`; for any server on this machine `/proc/PID/stat`; for the engine
+//! of this process what its node reports.
 
 use bench_stats::ServerCounters;
+use shards_node::NodeReport;
 use std::collections::BTreeMap;
 
 /// Counters at one moment.
@@ -45,6 +47,23 @@ impl Reading {
     pub(crate) fn of_process(pid: u32) -> Option<Self> {
         let cpu_seconds = shards_executor::process_cpu_seconds(pid)?;
         Some(Self { cpu_seconds, ..Self::default() })
+    }
+
+    /// Of the engine of this process, whose threads have spent so much.
+    pub(crate) fn of_engine(cpu_seconds: f64, report: &NodeReport) -> Self {
+        let mut reading = Self { cpu_seconds, ..Self::default() };
+        for drive in &report.drives {
+            for (sum, count) in [
+                (&mut reading.read_bytes, drive.io.read_bytes),
+                (&mut reading.written_bytes, drive.io.write_bytes),
+                (&mut reading.flushes, drive.io.flushes),
+                (&mut reading.log_batches, drive.usage.batches),
+                (&mut reading.log_records, drive.usage.records),
+            ] {
+                *sum = Some(sum.unwrap_or(0) + count);
+            }
+        }
+        reading
     }
 
     /// What was spent since an earlier reading.

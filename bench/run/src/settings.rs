@@ -3,6 +3,7 @@
 //! Invariants: every setting is a text or a switch until it is checked here, so that a file is
 //! refused with the words that a flag is refused with; flags go before the file.
 
+mod engine;
 mod targets;
 mod values;
 mod workers;
@@ -14,8 +15,8 @@ use crate::plan::{ArrivalPlan, Load, RunPlan};
 use crate::run::{Mark, RunOptions};
 use bench_model::{Generation, KeySpace, Mix, Operation, PayloadSpec, Popularity, Rate, Sizes};
 use clap::Args;
-use serde::{Deserialize, Serialize};
-use std::path::Path;
+use serde::{Deserialize, Deserializer, Serialize};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use targets::check_buffers;
@@ -38,16 +39,26 @@ const PART_BYTES_MIN: u64 = 5 << 20;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// What operations are carried out on: s3, raw (a drive without a store), net (frames over
-    /// TCP), or null (nothing, the generator's own cost) [default: s3]
+    /// What operations are carried out on: s3, engine (in this process, without a gateway), raw (a
+    /// drive without a store), net (frames over TCP), or null (nothing, the generator's own cost)
+    /// [default: s3]
     #[arg(long, value_name = "TARGET")]
     pub target: Option<String>,
-    /// Of the target raw: a file or a block device
+    /// Of the target raw: a file or a block device; of the target engine: a directory, may be
+    /// repeated, and {1...6} stands for several
     #[arg(long, value_name = "PATH")]
-    pub drive: Option<String>,
-    /// Make the file of --drive where it is missing, and fill it
+    #[serde(deserialize_with = "one_or_several", skip_serializing_if = "Vec::is_empty")]
+    pub drive: Vec<String>,
+    /// Of the target raw: make the file of --drive where it is missing, and fill it; of the target
+    /// engine: what each drive may hold [default there: 1GiB]
     #[arg(long, value_name = "SIZE")]
     pub drive_bytes: Option<String>,
+    /// Of the target engine: so many drives are made, and taken away at the end [default: 6]
+    #[arg(long, value_name = "N")]
+    pub drives: Option<String>,
+    /// In this directory, which is made too or is empty [default: in that of the run]
+    #[arg(long, value_name = "DIRECTORY")]
+    pub dir: Option<String>,
     /// Let puts overwrite what is on the drive
     #[arg(long)]
     pub overwrite_drive: bool,
@@ -164,7 +175,7 @@ pub struct Settings {
     /// Everything that is drawn follows from it [default: 1]
     #[arg(long, value_name = "N")]
     pub seed: Option<String>,
-    /// Work in a bucket that is not empty
+    /// Work in a bucket that is not empty, or on drives of the target engine that hold data
     #[arg(long)]
     pub into_existing: bool,
     /// The objects are there: an earlier run with the same seed, keys and prefix kept them
@@ -180,6 +191,20 @@ pub struct Settings {
     /// Server process on this machine whose CPU time is taken [default: basalt's own metrics]
     #[arg(long, value_name = "PID")]
     pub server_pid: Option<String>,
+}
+
+/// A text alone, as a file may have it, or a list of them.
+fn one_or_several<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum OneOrSeveral {
+        One(String),
+        Several(Vec<String>),
+    }
+    Ok(match OneOrSeveral::deserialize(from)? {
+        OneOrSeveral::One(text) => vec![text],
+        OneOrSeveral::Several(texts) => texts,
+    })
 }
 
 impl Settings {
@@ -338,6 +363,7 @@ impl Settings {
             server_pid: pid.map(pid_of).transpose()?,
             marks,
             workers: None,
+            directory: PathBuf::new(),
         })
     }
 

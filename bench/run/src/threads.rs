@@ -3,6 +3,7 @@
 //! Invariants: a thread is known by its number in the whole run, wherever it runs; each answers
 //! every order with intervals and one end; dropping them ends them.
 
+use crate::engine::{Door, EngineTarget};
 use crate::error::RunError;
 use crate::generator::{Arrival, Generator, Part, Phase};
 use crate::net::NetTarget;
@@ -52,6 +53,15 @@ pub(crate) enum Report {
     Ended(u32, Result<Vec<Mismatch>, RunError>),
 }
 
+/// What the threads of some targets work with, and others have not.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Means<'a> {
+    /// Of the target `raw`.
+    pub(crate) drive: Option<&'a File>,
+    /// Of the target `engine`.
+    pub(crate) engine: Option<&'a Door>,
+}
+
 /// Threads that wait for orders.
 pub(crate) struct Threads {
     orders: Vec<Sender<TimedOrder>>,
@@ -60,13 +70,13 @@ pub(crate) struct Threads {
 }
 
 impl Threads {
-    /// Starts these of a plan's threads, which share its drive where it has one. `stop`: ends any
-    /// stage at once.
+    /// Starts these of a plan's threads, which share its drive or its engine where it has one.
+    /// `stop`: ends any stage at once.
     ///
     /// # Errors
     /// Where a thread cannot be had.
     pub(crate) fn start(
-        (plan, drive): (&RunPlan, Option<&File>),
+        (plan, means): (&RunPlan, Means<'_>),
         range: Range<u32>,
         stop: &Arc<AtomicBool>,
         reports: &Sender<Report>,
@@ -80,7 +90,8 @@ impl Threads {
             let member = Member {
                 planner: Planner::new(&plan.load, thread)?,
                 plan: plan.clone(),
-                drive: drive.map(File::try_clone).transpose()?,
+                drive: means.drive.map(File::try_clone).transpose()?,
+                engine: means.engine.cloned(),
                 thread,
                 lanes,
                 payload: payload.clone(),
@@ -124,6 +135,7 @@ struct Member {
     planner: Planner,
     plan: RunPlan,
     drive: Option<File>,
+    engine: Option<Door>,
     thread: Thread,
     lanes: u32,
     payload: Payload,
@@ -149,7 +161,7 @@ impl Drop for Farewell {
 impl Member {
     fn serve(self, inbox: &Receiver<TimedOrder>) {
         let _farewell = Farewell { thread: self.thread.index, reports: self.reports.clone() };
-        let Self { planner, plan, drive, thread, lanes, payload, reports, stop } = self;
+        let Self { planner, plan, drive, engine, thread, lanes, payload, reports, stop } = self;
         let desk = Desk { plan: &plan, thread, reports: &reports, stop: &stop };
         match &plan.target {
             TargetPlan::Null => desk.serve(Ok(NullTarget::new(payload, lanes)), planner, inbox),
@@ -164,6 +176,11 @@ impl Member {
             }
             TargetPlan::Net { address } => {
                 desk.serve(NetTarget::new(*address, payload, lanes), planner, inbox);
+            }
+            TargetPlan::Engine(_) => {
+                let door = engine.ok_or_else(|| io::Error::other("the engine was not started"));
+                let target = door.map(|door| EngineTarget::new(&door, &plan.load, payload, lanes));
+                desk.serve(target, planner, inbox);
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::remote::hello::{Party, greet_conductor, unheard};
 use crate::remote::link::{Incoming, Outgoing, ends_of};
 use crate::remote::message::{Arrivals, Message, StartMessage, TimedMessage};
 use crate::settings::Settings;
-use crate::threads::{Report, Threads, TimedOrder};
+use crate::threads::{Means, Report, Threads, TimedOrder};
 use bench_model::Rate;
 use shards_executor::{PinnedThread, start_pinned_thread};
 use std::io::ErrorKind;
@@ -247,8 +247,10 @@ impl<'a> Session<'a> {
             );
             return Err(RunError::Message { problem });
         };
+        // Drives and engines are of one machine.
+        let means = Means::default();
         let threads =
-            Threads::start((&plan, None), start.first_thread..end, &self.stop, &self.reports)?;
+            Threads::start((&plan, means), start.first_thread..end, &self.stop, &self.reports)?;
         Ok((plan, threads))
     }
 }

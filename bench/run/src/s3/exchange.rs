@@ -1,13 +1,13 @@
 //! One operation under way on one lane: what is asked next, and what has come of the answers.
 
 use super::requests::{Asked, Step};
-use crate::ledger::Allowed;
+use crate::check::{Check, is_changed};
 use crate::plan::Load;
 use crate::planner::Planner;
 use crate::target::{Done, Outcome};
 use crate::task::Task;
 use bench_client::{Head, Lane};
-use bench_model::{BLOCK_BYTES, Expected, Generation, Mismatch, MismatchKind, Operation, Payload};
+use bench_model::{Operation, Payload};
 
 /// Of a text (an error, a listing, an upload's id), at most so much is kept.
 const TEXT_BYTES_MAX: usize = 64 * 1024;
@@ -44,24 +44,15 @@ struct Answer {
     /// What it says where it is no object.
     text: Vec<u8>,
     etag: Vec<u8>,
-    is_checked: bool,
-    /// Bytes of the object so far.
-    received: u64,
-    /// Bytes it says it has.
-    length: Option<u64>,
-    /// The end of what has come that is no whole block yet.
-    carried: Vec<u8>,
-    seen: Option<Generation>,
-    mismatch: Option<Mismatch>,
+    object: Check,
 }
 
 impl Answer {
     fn clear(&mut self) {
         self.text.clear();
         self.etag.clear();
-        self.carried.clear();
-        (self.status, self.received, self.length) = (0, 0, None);
-        (self.is_checked, self.seen, self.mismatch) = (false, None, None);
+        self.object.clear();
+        self.status = 0;
     }
 }
 
@@ -108,66 +99,21 @@ impl Exchange {
         self.first_byte_ns.get_or_insert(now_ns);
         let task = *self.task();
         let answer = &mut self.answer;
-        (answer.status, answer.length) = (head.status, head.content_length);
+        answer.status = head.status;
         answer.etag.extend_from_slice(head.etag.as_bytes());
-        answer.is_checked =
+        let is_checked =
             is_object(task.operation) && head.is_success() && planner.is_checked(&task);
+        answer.object.begin(is_checked, head.content_length);
     }
 
     pub(super) fn body(&mut self, bytes: &[u8], payload: &Payload, planner: &Planner) {
-        let operation = self.task().operation;
-        if !is_object(operation) || !(200..300).contains(&self.answer.status) {
+        let task = *self.task();
+        if !is_object(task.operation) || !(200..300).contains(&self.answer.status) {
             let room = TEXT_BYTES_MAX.saturating_sub(self.answer.text.len());
             self.answer.text.extend_from_slice(&bytes[..bytes.len().min(room)]);
             return;
         }
-        if self.answer.is_checked && self.answer.mismatch.is_none() {
-            self.take_object(bytes, payload, planner);
-        }
-        self.answer.received += bytes.len() as u64;
-    }
-
-    /// Checks whole blocks, and carries the rest on to what comes next.
-    fn take_object(&mut self, bytes: &[u8], payload: &Payload, planner: &Planner) {
-        let task = self.task();
-        let begin = if task.operation == Operation::GetRange { task.range.0 } else { 0 };
-        let offset = begin + self.answer.received;
-        let received = self.answer.received + bytes.len() as u64;
-        let is_last = self.answer.length == Some(received);
-        let rest = if is_last { 0 } else { ((begin + received) % BLOCK_BYTES as u64) as usize };
-        if self.answer.carried.is_empty() {
-            let whole = bytes.len().saturating_sub(rest);
-            self.check(offset, &bytes[..whole], payload, planner);
-            self.answer.carried.extend_from_slice(&bytes[whole..]);
-            return;
-        }
-        let mut carried = std::mem::take(&mut self.answer.carried);
-        let offset = offset - carried.len() as u64;
-        carried.extend_from_slice(bytes);
-        let whole = carried.len().saturating_sub(rest);
-        self.check(offset, &carried[..whole], payload, planner);
-        carried.drain(..whole);
-        self.answer.carried = carried;
-    }
-
-    fn check(&mut self, offset: u64, bytes: &[u8], payload: &Payload, planner: &Planner) {
-        if bytes.is_empty() || self.answer.mismatch.is_some() {
-            return;
-        }
-        let task = self.task();
-        let Allowed { oldest, newest, candidates } = planner.allowed(task);
-        let expected = Expected {
-            key: task.key,
-            size_bytes: self.answer.length.filter(|_| task.operation == Operation::Get),
-            oldest,
-            newest,
-            candidates,
-            seen: self.answer.seen,
-        };
-        match payload.verify(&expected, offset, bytes) {
-            Ok(seen) => self.answer.seen = seen,
-            Err(mismatch) => self.answer.mismatch = Some(mismatch),
-        }
+        self.answer.object.take(&task, bytes, payload, planner);
     }
 
     /// Puts the next bytes of the request's body into a buffer.
@@ -200,7 +146,7 @@ impl Exchange {
             (self.failure, self.step) = (Some(outcome), Step::Abort);
             return None;
         }
-        self.object_bytes += self.asked.object_bytes + self.answer.received;
+        self.object_bytes += self.asked.object_bytes + self.answer.object.received();
         match self.step {
             Step::Single | Step::End | Step::Abort => return Some(Outcome::Done),
             Step::Begin => match tag_of(&self.answer.text, "UploadId") {
@@ -223,63 +169,24 @@ impl Exchange {
         if is_success && task.is_absent {
             return Outcome::Failed("undeleted".to_owned());
         }
-        if is_success && is_object(task.operation) {
-            self.end_object(payload, planner);
-        }
-        if let Some(mismatch) = self.answer.mismatch {
+        if is_success
+            && is_object(task.operation)
+            && let Some(mismatch) = self.answer.object.end(&task, payload, planner)
+        {
             return Outcome::Wrong(mismatch);
         }
         match self.answer.status {
             // Completions and copies answer 200 before they know; deletes of many tell each.
             200..300 if tag_of(&self.answer.text, "Code").is_some() => Outcome::Failed(self.code()),
-            200..300 if task.operation == Operation::Head => self.checked_length(planner),
+            200..300 if task.operation == Operation::Head => {
+                let wrong = self.answer.object.end_head(&task, planner);
+                wrong.map_or(Outcome::Done, Outcome::Wrong)
+            }
             200..300 => Outcome::Done,
             404 if task.is_absent => Outcome::Done,
             404 if task.reads() && planner.may_be_absent(&task) => Outcome::Raced,
             416 if is_changed(planner, &task) => Outcome::Raced,
             _ => Outcome::Failed(self.code()),
-        }
-    }
-
-    /// Checks the end of an object, and that all of it has come.
-    fn end_object(&mut self, payload: &Payload, planner: &Planner) {
-        let task = *self.task();
-        let carried = std::mem::take(&mut self.answer.carried);
-        let begin = if task.operation == Operation::GetRange { task.range.0 } else { 0 };
-        let offset = begin + self.answer.received - carried.len() as u64;
-        self.check(offset, &carried, payload, planner);
-        if self.answer.mismatch.is_some() {
-            return;
-        }
-        let wanted = |size_bytes: u64| match task.operation {
-            // A range of no bytes is asked for as the whole object.
-            Operation::GetRange if task.range.1 > 0 => {
-                task.range.1.min(size_bytes.saturating_sub(task.range.0))
-            }
-            _ => size_bytes,
-        };
-        let received = self.answer.received;
-        let sizes = sizes_of(planner, &task, self.answer.seen);
-        let is_right = sizes.as_ref().is_none_or(|all| all.iter().any(|s| wanted(*s) == received));
-        if !is_right {
-            let written_bytes = sizes.and_then(|all| all.last().copied()).unwrap_or(0);
-            let kind =
-                MismatchKind::WrongLength { written_bytes, answered_bytes: begin + received };
-            self.answer.mismatch = Some(Mismatch { key: task.key, offset: begin + received, kind });
-        }
-    }
-
-    /// Whether a HEAD tells a length that the object may have.
-    fn checked_length(&self, planner: &Planner) -> Outcome {
-        let task = self.task();
-        let sizes = sizes_of(planner, task, None);
-        match (self.answer.length, sizes) {
-            (Some(length), Some(sizes)) if !sizes.contains(&length) => {
-                let written_bytes = sizes.last().copied().unwrap_or(0);
-                let kind = MismatchKind::WrongLength { written_bytes, answered_bytes: length };
-                Outcome::Wrong(Mismatch { key: task.key, offset: 0, kind })
-            }
-            _ => Outcome::Done,
         }
     }
 
@@ -303,23 +210,6 @@ impl Exchange {
             ended_ns: now_ns,
         }
     }
-}
-
-/// Sizes that the object read may have; `None` where they are too many to be told.
-fn sizes_of(planner: &Planner, task: &Task, seen: Option<Generation>) -> Option<Vec<u64>> {
-    if let Some(generation) = seen {
-        return Some(vec![planner.size_of(task.key, generation)]);
-    }
-    let candidates = planner.allowed(task).candidates?;
-    let size_of = |generation: &Generation| planner.size_of(task.key, *generation);
-    Some(candidates.as_slice().iter().map(size_of).collect())
-}
-
-/// Whether the object may have another size than the range was made for.
-fn is_changed(planner: &Planner, task: &Task) -> bool {
-    task.operation == Operation::GetRange
-        && sizes_of(planner, task, None)
-            .is_none_or(|sizes| sizes.iter().any(|s| *s <= task.range.0))
 }
 
 /// The text of the first element of a name.

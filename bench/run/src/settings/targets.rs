@@ -1,7 +1,8 @@
 //! What the load is carried out on, and what that makes of the load.
 //!
 //! Invariants: a setting that means nothing to the target is refused, not ignored (the target
-//! `null` takes those of every other but `raw`); nothing is written while settings are checked.
+//! `null` takes those of every other but `raw` and `engine`); nothing is written while settings are
+//! checked.
 
 use super::Settings;
 use super::values::{address_of, endpoint_of, size, wrong};
@@ -15,7 +16,7 @@ use bench_model::{Generation, KEYS_MAX, KeySpace, Operation, Sizes};
 use std::path::PathBuf;
 
 /// All of them.
-const TARGETS: [&str; 4] = ["s3", "raw", "net", "null"];
+const TARGETS: [&str; 5] = ["s3", "engine", "raw", "net", "null"];
 /// One transfer of a drive.
 const TRANSFER_BYTES_MAX: u64 = 64 << 20;
 /// Memory of all transfers under way.
@@ -34,6 +35,7 @@ impl Settings {
         self.refuse_what_is_not_for(name)?;
         let target = match name {
             "s3" => self.s3()?,
+            "engine" => TargetPlan::Engine(self.engine(&load)?),
             "raw" => {
                 refuse_what_needs_a_store(name, &load)?;
                 TargetPlan::Raw(self.raw(&mut load)?)
@@ -52,22 +54,29 @@ impl Settings {
     fn refuse_what_is_not_for(&self, target: &str) -> Result<(), RunError> {
         let of_store: &[&str] = &["s3", "null"];
         let of_servers: &[&str] = &["s3", "net", "null"];
+        let of_objects: &[&str] = &["s3", "engine", "null"];
+        let of_engine: &[&str] = &["engine"];
         let of_drive: &[&str] = &["raw"];
-        let of_bytes: &[&str] = &["s3", "raw", "null"];
+        let of_drives: &[&str] = &["raw", "engine"];
+        let of_bytes: &[&str] = &["s3", "engine", "raw", "null"];
+        let of_others: &[&str] = &["s3", "raw", "net", "null"];
         for (setting, is_given, targets) in [
-            ("--drive", self.drive.is_some(), of_drive),
-            ("--drive-bytes", self.drive_bytes.is_some(), of_drive),
+            ("--drive", !self.drive.is_empty(), of_drives),
+            ("--drive-bytes", self.drive_bytes.is_some(), of_drives),
+            ("--drives", self.drives.is_some(), of_engine),
+            ("--dir", self.dir.is_some(), of_engine),
             ("--overwrite-drive", self.overwrite_drive, of_drive),
             ("--endpoint", self.endpoint.is_some(), of_servers),
             ("--access-key", self.access_key.is_some(), of_store),
             ("--secret-key-file", self.secret_key_file.is_some(), of_store),
             ("--bucket", self.bucket.is_some(), of_store),
-            ("--prefix", self.prefix.is_some(), of_store),
+            ("--prefix", self.prefix.is_some(), of_objects),
             ("--signing", self.signing.is_some(), of_store),
-            ("--into-existing", self.into_existing, of_store),
+            ("--into-existing", self.into_existing, of_objects),
             ("--prepared", self.prepared, of_store),
-            ("--keep", self.keep, of_store),
+            ("--keep", self.keep, of_objects),
             ("--sweep", self.sweep, of_bytes),
+            ("--server-pid", self.server_pid.is_some(), of_others),
         ] {
             if is_given && !targets.contains(&target) {
                 let problem = format!("it is for --target {}, not {target}", targets.join(" or "));
@@ -91,8 +100,10 @@ impl Settings {
 
     /// A drive, and the keys that it has places for.
     fn raw(&self, load: &mut Load) -> Result<DrivePlan, RunError> {
-        let path = self.drive.as_deref().filter(|path| !path.is_empty());
-        let path = path.ok_or_else(|| wrong("--drive", "the target raw needs one"))?;
+        let path = match self.drive.as_slice() {
+            [path] if !path.is_empty() => path,
+            _ => return Err(wrong("--drive", "the target raw needs one")),
+        };
         let path = PathBuf::from(path);
         let slot_bytes = slot_bytes_of(&load.sizes)?;
         let given = match self.drive_bytes.as_deref() {

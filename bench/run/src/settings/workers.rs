@@ -39,8 +39,15 @@ impl Settings {
         if addresses.len() > WORKERS_MAX {
             return Err(wrong("--workers", format!("more than {WORKERS_MAX}")));
         }
-        if self.target.as_deref() == Some("raw") {
-            return Err(wrong("--workers", "a drive is of one machine"));
+        match self.target.as_deref() {
+            Some("raw") => return Err(wrong("--workers", "a drive is of one machine")),
+            Some("engine") => {
+                return Err(wrong(
+                    "--workers",
+                    "the engine is in this process, and so is its load",
+                ));
+            }
+            _ => {}
         }
         let settings = self.without_what_is_local()?;
         let run_id = run_id.to_owned();
@@ -123,6 +130,8 @@ mod tests {
         }
         let raw = Settings { target: Some("raw".to_owned()), ..of_workers("a:1") };
         assert!(plan(&raw).unwrap_err().to_string().contains("--workers"));
+        let engine = Settings { target: Some("engine".to_owned()), ..of_workers("a:1") };
+        assert!(plan(&engine).unwrap_err().to_string().contains("this process"));
         let mut settings = of_workers("a:1");
         settings.size = Some("file:cdf.csv".to_owned());
         assert!(plan(&settings).unwrap_err().to_string().contains("--size"));
