@@ -9,7 +9,8 @@ readonly log=target/twins.log
 "$program" twins --listed >"$log" 2>&1 &
 twins=$!
 trap 'kill "$twins" 2>/dev/null || true' EXIT
-"$program" ci
+# So many steps of each world take some five minutes of one core.
+"$program" ci --steps 2500000
 code=0
 wait "$twins" || code=$?
 cat "$log"
