@@ -122,7 +122,8 @@ class Bench:
         summary = json.loads((newest / "summary.json").read_text())
         shutil.rmtree(newest)
         total = summary["total"]
-        if total["mismatches"] or not total["count"]:
+        void = any(reason["voids"] == "everything" for reason in summary["verdict"]["reasons"])
+        if void or total["mismatches"] or not total["count"]:
             sys.exit(f"{' '.join(command)}\n{done.stdout[-2000:]}")
         return summary
 
@@ -239,8 +240,12 @@ def machine():
         "cpus": os.cpu_count(),
         "vector": [flag for flag in ("avx2", "gfni", "avx512f") if flag in flags],
         "kernel": platform.release(),
-        "hardware_profile": "generic",
     }
+
+
+def hardware_profile(server):
+    (sample,) = server.metric("^basalt_profile_info")
+    return re.search(r'name="([^"]*)"', sample)[1]
 
 
 def main():
@@ -255,6 +260,7 @@ def main():
     result = {"command": command, **machine()}
     with Server(drives=4, args=args) as server:
         server.start()
+        result["hardware_profile"] = hardware_profile(server)
         bench = Bench(server.root / "runs")
         bench.root.mkdir()
         empty_mib, empty_index = status_mib(server, "VmRSS"), index_bytes(server)

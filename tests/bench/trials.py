@@ -49,6 +49,8 @@ def one_run(root, spin_ns, seconds):
     summary = json.loads((run / "summary.json").read_text())
     mismatches = summary["total"]["mismatches"]
     assert mismatches == 0, mismatches
+    void = [one for one in summary["verdict"]["reasons"] if one["voids"] == "everything"]
+    assert not void, void
     return run, summary["server"]["cpu_us_per_operation"]
 
 

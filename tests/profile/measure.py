@@ -68,9 +68,9 @@ def started(root, *arguments):
         process.wait(30)
 
 
-def begun(process, said):
-    """Waits for the first figure; the run must not be over by then."""
-    wait_for("a figure", lambda: "read-depth" in said() or process.poll() is not None, 60, 0.01)
+def begun(process, said, step="read-depth"):
+    """Waits for the figure of a step; the run must not be over by then."""
+    wait_for(step, lambda: step in said() or process.poll() is not None, 120, 0.01)
     if "no direct I/O" in said():
         raise Skip("the file system of the tests takes no direct I/O")
     assert process.poll() is None, said()
@@ -119,7 +119,7 @@ def a_killed_measurement_goes_on():
         assert "lab.toml.partial" in err and "delete it" in err, err
         assert partial.read_bytes() == before
         with started(root, *arguments) as (process, said):
-            wait_for("a figure", lambda: "write-sequential" in said(), 60, 0.01)
+            begun(process, said, "write-sequential")
             process.send_signal(signal.SIGINT)
             assert process.wait(30) == PARTIAL, said()
             assert "read-depth  kept" in said() and "goes on from there" in said(), said()

@@ -11,7 +11,7 @@ use crate::load::LARGE_BYTES;
 use crate::partial::{FileIdentity, FoundDrive};
 use crate::real::RealDrive;
 use crate::session::Options;
-use bench_run::{RunError, refuse_data};
+use bench_run::{RunError, patiently, refuse_data};
 use hw_profile::Method;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Seek, SeekFrom};
@@ -228,7 +228,7 @@ fn clear_leftover(path: &Path, record: &FoundDrive) -> Result<(), MeasureError> 
         return Err(refused(path, problem));
     }
     let file = File::open(path).map_err(in_file(path))?;
-    if file.try_lock().is_err() {
+    if patiently(|| Ok(file.try_lock()?)).is_err() {
         return Err(refused(path, "another process measures it"));
     }
     std::fs::remove_file(path).map_err(in_file(path))
@@ -267,7 +267,7 @@ fn open_device(
     let mut direct = OpenOptions::new();
     // The kernel refuses it while anybody else has it: a mount, a volume, a server.
     direct.read(true).write(true).custom_flags(libc::O_DIRECT | libc::O_EXCL);
-    let mut file = direct.open(path).map_err(|error| match error.raw_os_error() {
+    let mut file = patiently(|| direct.open(path)).map_err(|error| match error.raw_os_error() {
         Some(libc::EBUSY) => refused(path, "it is in use: mounted, held or opened by another"),
         _ => in_file(path)(error),
     })?;

@@ -1,7 +1,8 @@
 //! A measurement from the first step to the last.
 //!
 //! Invariants: what was found is kept after each step, before the next one begins; what was kept is
-//! not done again; files that were made are gone at the end, however it ends but by SIGKILL.
+//! not done again; files that were made are gone at the end, however it ends but by SIGKILL or a
+//! second signal.
 
 use crate::error::MeasureError;
 use crate::load::Drive;

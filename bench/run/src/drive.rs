@@ -7,13 +7,14 @@
 mod signature;
 
 use crate::error::RunError;
+use crate::patience::patiently;
 use crate::plan::DrivePlan;
 use crate::raw::BLOCK_BYTES;
 use crate::run::Screen;
 use bench_client::Lane;
 use bench_client::drive::DriveRing;
 use bench_model::{Generation, ObjectStamp, Payload, PayloadSpec};
-use std::fs::{File, Metadata, OpenOptions, TryLockError};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Seek, SeekFrom};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -81,11 +82,12 @@ pub(crate) fn open(
         // The kernel refuses it while anybody else has it: a mount, a volume, another server.
         options.custom_flags(libc::O_DIRECT | libc::O_EXCL);
     }
-    let mut file = options.open(path).map_err(|error| match error.raw_os_error() {
-        Some(libc::EINVAL) => refused(path, NO_DIRECT),
-        Some(libc::EBUSY) => refused(path, "it is in use: mounted, held or opened by another"),
-        _ => in_file(path)(error),
-    })?;
+    let mut file =
+        patiently(|| options.open(path)).map_err(|error| match error.raw_os_error() {
+            Some(libc::EINVAL) => refused(path, NO_DIRECT),
+            Some(libc::EBUSY) => refused(path, "it is in use: mounted, held or opened by another"),
+            _ => in_file(path)(error),
+        })?;
     if is_device {
         let bytes = file.seek(SeekFrom::End(0)).map_err(in_file(path))?;
         if bytes < plan.drive_bytes {
@@ -94,11 +96,10 @@ pub(crate) fn open(
         return Ok(file);
     }
     if plan.is_written {
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(refused(path, "another process uses it")),
-            Err(TryLockError::Error(error)) => return Err(in_file(path)(error)),
-        }
+        patiently(|| Ok(file.try_lock()?)).map_err(|error| match error.kind() {
+            ErrorKind::WouldBlock => refused(path, "another process uses it"),
+            _ => in_file(path)(error),
+        })?;
     }
     let opened = file.metadata().map_err(in_file(path))?;
     if opened.len() < plan.drive_bytes {

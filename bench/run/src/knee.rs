@@ -91,7 +91,9 @@ impl Step {
         // Poisson's counts vary by the root of their mean.
         let planned = rate * seconds;
         let least = REACHED_SHARE * planned - DEVIATIONS * planned.sqrt();
-        let is_reached = measured.count() as f64 >= least && measured.shed == 0;
+        // Of a step without a request nothing is known, however few were planned.
+        let is_reached =
+            measured.count() > 0 && measured.count() as f64 >= least && measured.shed == 0;
         let holds = is_reached && !failed && latency_ns <= objective.limit_ns;
         let verdict = match (holds, is_client_limited(measured, objective, void)) {
             (true, _) => StepVerdict::Holds,
@@ -265,6 +267,13 @@ mod tests {
         assert_eq!(late(80, 1_000, 60), StepVerdict::ClientLimited);
         assert_eq!(judged(80, 1_000, 0, ReasonKind::ClientCpu), StepVerdict::ClientLimited);
         assert_eq!(judged(10, 1_000, 0, ReasonKind::Shed), StepVerdict::Fails);
+    }
+
+    #[test]
+    fn a_step_that_measured_nothing_does_not_hold() {
+        let objective = Objective { quantile: 0.5, limit_ns: 50_000_000 };
+        let step = Step::judge(100.0, &Interval::default(), &objective, &[]);
+        assert_eq!(step.verdict, StepVerdict::Fails);
     }
 
     #[test]

@@ -36,7 +36,7 @@ struct Under {
 impl Under {
     fn of(task: &Task) -> Self {
         let (offset_bytes, bytes) = match task.operation {
-            // No longer than a range that begins there is: both ends move to whole blocks.
+            // It begins at its block, and its length is whole blocks.
             Operation::GetRange => (task.range.0 - task.range.0 % BLOCK_BYTES, task.range.1),
             _ => (0, task.size_bytes),
         };

@@ -354,6 +354,10 @@ fn search(
         room.screen.stage("search", &format!("{per_second:.0} per second"));
         let order = Order { stage: Stage::Load, duration: Some(plan.duration), arrival, number };
         let measured = measure(crew, options, &order, room)?;
+        if crew.is_stopped() {
+            // Of a part of a step nothing can be said.
+            break;
+        }
         let summary = summary_of(plan, options, 1, &measured);
         // The first second is the one in which the rate changes.
         let mut settled = Interval::default();

@@ -27,6 +27,8 @@ use values::{
 
 /// Where the search for the knee begins, per second.
 const KNEE_FIRST_RATE: f64 = 100.0;
+/// The first second of a step is the one in which the rate changes.
+const KNEE_STEP_MIN: Duration = Duration::from_secs(2);
 /// Operations under way at once.
 const INFLIGHT_MAX: u32 = 65_536;
 /// Threads, of all workers.
@@ -334,7 +336,15 @@ impl Settings {
             ArrivalPlan::Closed => None,
         };
         let usual = if self.find_knee { "5s" } else { "30s" };
-        let Some(planned_s) = planned_s else { return time("--duration", given, usual) };
+        let Some(planned_s) = planned_s else {
+            let duration = time("--duration", given, usual)?;
+            if self.find_knee && duration < KNEE_STEP_MIN {
+                let problem =
+                    "the first second of each step of --find-knee does not count: 2s or more";
+                return Err(wrong("--duration", problem));
+            }
+            return Ok(duration);
+        };
         let planned = Duration::from_secs_f64(planned_s.min(SECONDS_MAX));
         match given {
             Some(given) if time("--duration", Some(given), "")? != planned => {

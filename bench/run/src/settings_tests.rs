@@ -84,6 +84,18 @@ fn what_is_wrong_is_refused_by_name() {
 }
 
 /// Settings of a drive that would be made.
+#[test]
+fn a_step_of_a_search_is_longer_than_the_second_that_does_not_count() {
+    let search = |duration| {
+        let mut search = settings(&[("slo", "p99=5ms"), ("duration", duration)]);
+        search.find_knee = true;
+        search.check("run-1").map(|(plan, _)| plan.duration.as_secs())
+    };
+    assert_eq!(search("2s").unwrap(), 2);
+    let message = search("1500ms").unwrap_err().to_string();
+    assert!(message.contains("--duration"), "{message}");
+}
+
 fn raw(more: &[(&str, &str)]) -> Settings {
     let drive = [("target", "raw"), ("drive", "/does/not/exist"), ("drive_bytes", "1MiB")];
     settings(&[drive.as_slice(), more].concat())

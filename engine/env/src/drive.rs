@@ -55,10 +55,9 @@ pub struct DriveGeometry {
 }
 
 /// For whom reads and writes are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IoClass {
     /// Somebody waits for them: a client, or work that makes room for one.
-    #[default]
     Foreground,
     /// Nobody does: scrub, heal, catch-up.
     Background,

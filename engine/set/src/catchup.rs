@@ -5,7 +5,8 @@
 //! drives do not have goes; keys written meanwhile are recorded by their owners and compared again
 //! while writes stand still; a replaced (empty) drive takes the same way; a change of view beside
 //! it ends it; what nobody can read any more is counted, and keeps no drive out; its bytes are
-//! background work of all drives until writes stand still for it.
+//! background work of all drives, but for keys that clients write meanwhile, and where writes wait
+//! for it: while they stand still, or all along where the set takes none until it has ended.
 
 mod compare;
 mod entries;
@@ -60,7 +61,7 @@ struct Way<'a, P: Peers> {
     told: Vec<Sequence>,
     /// What was found so far; many keys are compared at a time.
     found: RefCell<Found>,
-    /// For whom bytes are read and written: for nobody, or for the writes that stand still.
+    /// For whom bytes are read and written: for nobody, or for writes that wait (module header).
     class: Cell<IoClass>,
 }
 

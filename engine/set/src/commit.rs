@@ -139,7 +139,8 @@ impl<E: Env, P: Peers> Inner<E, P> {
         let record = ObjectRecord::decode(&value).map_err(|_| SetError::Unavailable)?;
         let needs_payload = matches!(record.storage, Storage::Inline | Storage::Parts);
         if needs_payload && payload.is_none() {
-            return self.with_payload_elsewhere(order, suffix, record).await;
+            let class = IoClass::Foreground;
+            return self.with_payload_elsewhere(order, suffix, record, class).await;
         }
         Ok(Some((record, payload)))
     }
@@ -210,7 +211,7 @@ impl<E: Env, P: Peers> Inner<E, P> {
         }
         let value = entry.value.ok_or(SetError::Unavailable)?;
         let record = ObjectRecord::decode(&value).map_err(|_| SetError::Unavailable)?;
-        self.with_payload_elsewhere(order, suffix, record).await
+        self.with_payload_elsewhere(order, suffix, record, IoClass::Foreground).await
     }
 
     pub(crate) async fn with_payload_elsewhere(
@@ -218,6 +219,7 @@ impl<E: Env, P: Peers> Inner<E, P> {
         order: &Order,
         suffix: &[u8],
         record: ObjectRecord,
+        class: IoClass,
     ) -> Result<Option<(ObjectRecord, Option<Vec<u8>>)>, SetError> {
         let view = self.view();
         for position in record.holders.and(view.active).iter() {
@@ -226,8 +228,7 @@ impl<E: Env, P: Peers> Inner<E, P> {
             }
             let Some(rank) = order.rank(position) else { continue };
             let key = IndexKey::ranked(Keyspace::Current, rank, suffix).0;
-            let request = DriveRequest::Get(key, IoClass::Foreground);
-            let reply = self.peers.call(position, request).await;
+            let reply = self.peers.call(position, DriveRequest::Get(key, class)).await;
             if let Ok(DriveReply::Entry(Some((entry, Some(payload))))) = reply
                 && entry.sequence == record.sequence
             {

@@ -209,7 +209,8 @@ impl<E: Env, P: Peers> Inner<E, P> {
     }
 
     async fn heal_payload(&self, key: &[u8]) -> Result<(), SetError> {
-        let entry = match self.store.get_with_payload(key).await {
+        let class = IoClass::Background;
+        let entry = match self.store.with_class(class).get_with_payload(key).await {
             Ok(_) => return Ok(()),
             Err(DriveError::Format(_)) => self.store.get(key).await?,
             Err(error) => return Err(error.into()),
@@ -218,7 +219,7 @@ impl<E: Env, P: Peers> Inner<E, P> {
         let value = entry.value.as_deref().unwrap_or_default();
         let record = ObjectRecord::decode(value).map_err(|_| SetError::Unavailable)?;
         let (order, suffix) = (record.order.clone(), key.get(2..).unwrap_or_default());
-        let found = self.with_payload_elsewhere(&order, suffix, record).await?;
+        let found = self.with_payload_elsewhere(&order, suffix, record, class).await?;
         let payload = found.and_then(|(_, payload)| payload).ok_or(SetError::Unavailable)?;
         self.store.heal_payload(key, &entry, Bytes::from(payload)).await?;
         Ok(())

@@ -32,6 +32,8 @@ type Written = Shared<Receiver<Result<(), DriveError>>>;
 /// A fragment being written.
 struct Open {
     record: FragmentRecord,
+    /// Of what was written last, so that the footer is of the same.
+    class: IoClass,
     written_bytes: u64,
     sums: Vec<u64>,
     writes: Vec<Written>,
@@ -124,6 +126,7 @@ impl<E: Env> Store<E> {
         };
         let open = Open {
             record,
+            class: self.class,
             written_bytes: 0,
             sums: Vec::new(),
             writes: Vec::new(),
@@ -155,6 +158,7 @@ impl<E: Env> Store<E> {
         if offset + len as u64 > open.record.fragment_bytes() {
             return Err(DriveError::Fenced);
         }
+        open.class = self.class;
         push_sums(&mut open.sums, offset, &buffer);
         open.written_bytes += len as u64;
         let tail = buffer.capacity();
@@ -233,7 +237,7 @@ impl<E: Env> Store<E> {
                 let from = piece.from as usize;
                 let part = DmaBuf::copy_of(&bytes[from..from + piece.bytes as usize]);
                 let at = shared.segment_offset(piece.extent.segment) + piece.offset_bytes;
-                open.writes.push(shared.write_in_task(self.class, at, part));
+                open.writes.push(shared.write_in_task(open.class, at, part));
             }
             open.record.append
         };

@@ -214,7 +214,8 @@ fn device_rows(rows: &mut Rows, profile: &Profile, machine: &Machine) {
             continue;
         };
         let model = device.model.clone().unwrap_or_else(|| "unknown".to_owned());
-        if !crate::glob::matches(&class.model, &model) {
+        // Arrays and some virtual drives have no model: their identity is all there is.
+        if device.model.is_some() && !crate::glob::matches(&class.model, &model) {
             let reason = "another drive has this identity now; measure it";
             rows.add(CheckVerdict::Warn, check, model, class.model.as_str(), reason);
         } else if class.firmware.is_some() && class.firmware != device.firmware {

@@ -233,7 +233,7 @@ impl OsKnobs {
 }
 
 /// A kind of drive. A drive belongs to it if model, firmware and capacity agree; what is left out
-/// agrees with everything, and the capacity may differ by 5 %.
+/// agrees with everything, and the capacity may differ by 2 %.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Class {
@@ -303,7 +303,7 @@ pub struct Published {
 pub enum Method {
     /// About a minute a drive, without preconditioning.
     Quick,
-    /// Preconditioned, until steady.
+    /// Written twice before, each figure the mean of three repeats.
     Full,
 }
 
@@ -384,9 +384,9 @@ pub struct Budget {
     pub read_queue_depth_max: Option<u32>,
     /// Writes at the drive at once.
     pub write_queue_depth_max: Option<u32>,
-    /// Larger I/O is split into pieces of this size.
+    /// Larger I/O is split into pieces of this size; times either depth it is up to 1 GiB.
     pub split_bytes: Option<u64>,
-    /// Share of those places that background work (scrub, heal, rebuild) may take: above 0, up to
+    /// Share of those places that background work (scrub, heal, rebuild) may take: 0.01 to
     /// 1. One place it always may.
     pub background_share: Option<f64>,
 }

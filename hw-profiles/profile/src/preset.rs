@@ -92,7 +92,7 @@ pub fn choose_preset(machine: &Machine) -> Result<PresetChoice, ProfileError> {
     let warning = format!(
         "THIS MACHINE IS UNKNOWN: no profile was given and no preset fits (product {}, drives \
          {models}), so `generic` is used. No data is less safe for it, but what these drives can \
-         is a guess: `basalt profile probe --out FILE` drafts a profile to be completed by hand",
+         is a guess: `basalt profile measure --out FILE DRIVE...` finds out",
         machine.system.product.as_deref().unwrap_or("unknown")
     );
     Ok(PresetChoice { profile: preset(GENERIC)?, is_known: false, warning })

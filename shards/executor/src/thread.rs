@@ -41,10 +41,9 @@ where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
 {
-    let builder = Builder::new().name(name.to_owned());
-    let Some(cpu) = cpu else { return Ok(PinnedThread(builder.spawn(move || Some(body()))?)) };
+    let Some(cpu) = cpu else { return start_thread_on(name, &[], body) };
     let (report, pinned) = mpsc::sync_channel(1);
-    let thread = builder.spawn(move || {
+    let thread = Builder::new().name(name.to_owned()).spawn(move || {
         let result = pin_current_thread(&[cpu]);
         let refused = result.is_err();
         // The starter waits for exactly this report.
@@ -58,8 +57,8 @@ where
     }
 }
 
-/// Starts a thread that is to keep to these CPUs; with none given, or where the host does not let it
-/// run on any of them (any more), it runs where its starter may. Does not wait for the thread.
+/// Starts a thread that is to keep to these CPUs; with none given, or where the host refuses them (any
+/// more), it runs where its starter may. Does not wait for the thread.
 ///
 /// # Errors
 /// Where the host refuses the thread.

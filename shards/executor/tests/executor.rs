@@ -198,7 +198,7 @@ fn threads_run_where_they_are_pinned() {
 #[test]
 fn threads_run_on_the_set_they_are_given_or_where_their_starter_may() {
     let allowed = allowed_cpus().unwrap();
-    let set = &allowed[..allowed.len().min(2)];
+    let set = &allowed[..allowed.len().div_ceil(2)];
     let on = |cpus: &[usize]| start_thread_on("set", cpus, || allowed_cpus().unwrap()).unwrap();
     assert_eq!(on(set).join().unwrap(), set);
     assert_eq!(on(&[]).join().unwrap(), allowed);

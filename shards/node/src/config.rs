@@ -72,7 +72,7 @@ pub struct NodeConfig {
     /// drives, and with `IoDriverKind::ThreadPool` those that do the I/O. Empty for no pinning:
     /// then all but the control thread run where their shard does.
     pub control_cpus: Vec<usize>,
-    /// Entries of each shard's submission queue, above zero; the kernel makes it a power of two.
+    /// Entries of each shard's submission queue, 8 or more; the kernel makes it a power of two.
     pub ring_entries: u32,
     /// The way of doing I/O.
     pub driver: IoDriverKind,

@@ -85,7 +85,7 @@ pub struct DriveLimits {
     /// The largest single read or write, a multiple of `BLOCK_BYTES`; lowered to what a device
     /// takes in one piece, and to a file of a directory.
     pub split_bytes: usize,
-    /// What background work may take of each depth, above 0 and up to 1; one at a time it always
+    /// What background work may take of each depth, 0.01 to 1; one at a time it always
     /// may.
     pub background_share: f64,
 }

@@ -139,7 +139,9 @@ fn conclude(outcome: &RunOutcome) -> u8 {
     let is_void = outcome.repeats.iter().any(|repeat| !repeat.summary.verdict.valid);
     let has_no_knee = outcome.knee.as_ref().is_some_and(|knee| knee.rate.is_none());
     match outcome.is_interrupted || !outcome.failures.is_empty() {
-        _ if outcome.has_wrong_answers() || has_no_knee => exit::CHECK_FAILED,
+        _ if outcome.has_wrong_answers() || (has_no_knee && !outcome.is_interrupted) => {
+            exit::CHECK_FAILED
+        }
         true => exit::PARTIAL,
         false if is_void => exit::CHECK_FAILED,
         false => exit::OK,

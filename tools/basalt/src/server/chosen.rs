@@ -111,7 +111,7 @@ impl Chosen {
         }
         let left_out = (self.hardware.warnings.len() + rows.len()).saturating_sub(LINES_MAX);
         if left_out > 0 {
-            let text = "more is not as the profile has it: run `basalt profile check`";
+            let text = "more is not as the profile has it: run `basalt profile check` with it and these drives";
             logging::log(level, text, &[("more", &left_out)]);
         }
     }

@@ -8,8 +8,8 @@
 use super::ServerOptions;
 use crate::config::values;
 use hw_profile::{
-    CheckRow, CheckVerdict, Machine, Plan, Profile, ProfileError, Root, check, choose_preset,
-    fingerprint, plan, preset, probe,
+    CheckRow, CheckVerdict, Machine, OsKnobs, Plan, Profile, ProfileError, Root, check,
+    choose_preset, fingerprint, plan, preset, probe,
 };
 use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
@@ -124,17 +124,9 @@ fn judged(choice: &ProfileChoice, machine: Option<&Machine>) -> Hardware {
 fn chosen(machine: &Machine) -> Hardware {
     match choose_preset(machine) {
         Ok(choice) => {
-            let mut hardware = obeyed(&choice.profile, machine, "auto");
-            // Nobody asked for what a preset wants; what is missing stays.
-            let before = hardware.drift.len();
-            hardware.drift.retain(|row| row.verdict == CheckVerdict::Fail);
-            if hardware.drift.len() < before {
-                hardware.remarks.push(
-                    "settings of this machine are not as the preset wants them: \
-                     `basalt profile check` shows which, `basalt profile tune` can set them"
-                        .to_owned(),
-                );
-            }
+            // Nobody asked for the settings that a preset wants: they are no drift.
+            let asked = Profile { os: OsKnobs::default(), ..choice.profile };
+            let mut hardware = obeyed(&asked, machine, "auto");
             if choice.is_known {
                 hardware.remarks.push(choice.warning);
             } else {
