@@ -98,8 +98,6 @@ pub struct Interval {
     pub mismatches: u64,
     /// CPU time of the client, in nanoseconds.
     pub client_cpu_ns: u64,
-    /// CPU time of the server, in nanoseconds, where it can be known.
-    pub server_cpu_ns: Option<u64>,
     /// How late the generator itself was, per operation of an open loop.
     pub schedule_lag: Histogram,
     cells: BTreeMap<(Operation, SizeClass), Cell>,
@@ -180,10 +178,6 @@ impl Interval {
         self.shed = self.shed.saturating_add(other.shed);
         self.mismatches = self.mismatches.saturating_add(other.mismatches);
         self.client_cpu_ns = self.client_cpu_ns.saturating_add(other.client_cpu_ns);
-        if let Some(more_ns) = other.server_cpu_ns {
-            let before_ns = self.server_cpu_ns.unwrap_or(0);
-            self.server_cpu_ns = Some(before_ns.saturating_add(more_ns));
-        }
         self.schedule_lag.add(&other.schedule_lag);
         for ((operation, size_class), cell) in &other.cells {
             self.cell_mut(*operation, *size_class).add(cell);
@@ -210,7 +204,7 @@ mod tests {
         assert_eq!(forwards, backwards);
         assert_eq!((forwards.start_ns, forwards.end_ns), (0, 3_000_000_000));
         assert_eq!(forwards.count(), parts.iter().map(Interval::count).sum::<u64>());
-        assert_eq!(forwards.server_cpu_ns, Some(10_000_000 * (1 + 2 + 3 + 4)));
+        assert_eq!(forwards.client_cpu_ns, 5_000_000 * (1 + 2 + 3 + 4));
     }
 
     #[test]

@@ -30,7 +30,6 @@ pub(crate) fn interval(seed: u64, start_s: u64) -> Interval {
     interval.shed = seed;
     interval.mismatches = seed / 2;
     interval.client_cpu_ns = 5_000_000 * seed;
-    interval.server_cpu_ns = Some(10_000_000 * seed);
     interval.schedule_lag = latencies(seed + 100, 50).into_iter().collect();
     let cells = [
         (Operation::Put, SizeClass::UpTo4KiB, 4_096),

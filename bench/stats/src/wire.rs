@@ -1,10 +1,9 @@
 //! An `Interval` as bytes, from a worker to the one that gathers.
 //!
 //! Shape, little-endian: magic "BSI1"; start, end, shed, mismatches, client CPU, u64 each; a byte
-//! that says whether server CPU follows, then that, u64; schedule lag; cells u16. A cell:
-//! operation u8, size class u8, count u64, bytes u64, codes u16, each code as length u8,
-//! characters, count u64; a byte whose bits say which kinds follow; those. A histogram: length
-//! u32, then the plain V2 form.
+//! 0, reserved; schedule lag; cells u16. A cell: operation u8, size class u8, count u64, bytes
+//! u64, codes u16, each code as length u8, characters, count u64; a byte whose bits say which
+//! kinds follow; those. A histogram: length u32, then the plain V2 form.
 //!
 //! Invariants: cells and codes rise, so that an interval has exactly one form and nothing comes
 //! twice; a decoder takes no memory on the word of a length; what it accepts, `encode` repeats.
@@ -18,6 +17,8 @@ use crate::operation::Operation;
 use crate::v2;
 
 const MAGIC: [u8; 4] = *b"BSI1";
+/// A byte without a meaning, so that an interval has one form.
+const RESERVED: u8 = 0;
 /// Cells of the fullest interval.
 const CELLS_MAX: usize = Operation::ALL.len() * SizeClass::ALL.len();
 /// How errors name these bytes.
@@ -35,10 +36,7 @@ impl Interval {
         for number in numbers {
             out.extend_from_slice(&number.to_le_bytes());
         }
-        out.push(u8::from(self.server_cpu_ns.is_some()));
-        if let Some(cpu_ns) = self.server_cpu_ns {
-            out.extend_from_slice(&cpu_ns.to_le_bytes());
-        }
+        out.push(RESERVED);
         put_histogram(&self.schedule_lag, out);
         let cells = self.cells();
         out.extend_from_slice(&(cells.len() as u16).to_le_bytes());
@@ -69,7 +67,9 @@ impl Interval {
         interval.shed = cursor.u64()?;
         interval.mismatches = cursor.u64()?;
         interval.client_cpu_ns = cursor.u64()?;
-        interval.server_cpu_ns = if cursor.flag()? { Some(cursor.u64()?) } else { None };
+        if cursor.u8()? != RESERVED {
+            return Err(cursor.damaged("its reserved byte is not 0"));
+        }
         interval.schedule_lag = take_histogram(&mut cursor)?;
         take_cells(&mut cursor, &mut interval)?;
         if !cursor.take_rest().is_empty() {
@@ -195,14 +195,12 @@ mod tests {
 
     #[test]
     fn intervals_come_back() {
-        let mut without_server = interval(7, 8);
-        without_server.server_cpu_ns = None;
         let mut full = Interval::default();
         for index in 0..40_u64 {
             let cell = full.cell_mut(Operation::Head, SizeClass::Any);
             cell.count_errors(&format!("Code{index:02}"), index + 1);
         }
-        for interval in [Interval::default(), interval(3, 5), without_server, full] {
+        for interval in [Interval::default(), interval(3, 5), full] {
             assert_eq!(Interval::decode(&encoded(&interval)).unwrap(), interval);
         }
     }
@@ -247,6 +245,16 @@ mod tests {
             }
         }
         assert!(refused > 50, "{refused}");
+    }
+
+    #[test]
+    fn a_reserved_byte_with_something_in_it_is_refused() {
+        let mut bytes = encoded(&interval(2, 0));
+        let place = MAGIC.len() + 5 * 8;
+        assert_eq!(bytes[place], RESERVED);
+        bytes[place] = 1;
+        let message = Interval::decode(&bytes).unwrap_err().to_string();
+        assert!(message.contains("reserved"), "{message}");
     }
 
     #[test]

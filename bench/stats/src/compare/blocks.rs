@@ -2,13 +2,14 @@
 //!
 //! Invariants: seconds next to each other stay together in a block, since they resemble each
 //! other; blocks are merged exactly before a percentile is taken; the same seed gives the same
-//! answer. This sees what varies within a run only, never what differs between runs.
+//! answer. This sees what varies within a run only, never what differs between runs; a server's
+//! counters are of whole runs, so that nothing varies within them that could be seen.
 
 use crate::compare::metric::Metric;
 use crate::compare::{Options, Run, estimate};
 use crate::interval::Interval;
 use crate::random::Random;
-use crate::summary::{ClientFacts, Load, RunFacts, ServerCounters, Summary};
+use crate::summary::{ClientFacts, Load, RunFacts, Summary};
 use crate::verdict::Limits;
 
 /// Fewer blocks say nothing.
@@ -31,11 +32,10 @@ pub(crate) fn log_variances(run: &Run, metrics: &[Metric], options: &Options) ->
     if blocks.is_empty() {
         return vec![None; metrics.len()];
     }
-    let server = run.intervals.iter().all(|interval| interval.server_cpu_ns.is_some());
     let mut random = Random::new(options.seed ^ run.summary.started_unix_ms);
     let mut logs: Vec<Vec<f64>> = vec![Vec::new(); metrics.len()];
     for _ in 0..options.resamples {
-        let figures = figures(&resample(&blocks, &mut random), server);
+        let figures = figures(&resample(&blocks, &mut random));
         for (metric, logs) in metrics.iter().zip(&mut logs) {
             logs.extend(metric.value(&figures).map(f64::ln));
         }
@@ -80,7 +80,7 @@ fn resample(blocks: &[Block], random: &mut Random) -> Interval {
 }
 
 /// The figures of a resampled run; only what metrics are made of is filled in.
-fn figures(total: &Interval, server: bool) -> Summary {
+fn figures(total: &Interval) -> Summary {
     let facts = RunFacts {
         run_id: String::new(),
         repeat: 0,
@@ -88,16 +88,8 @@ fn figures(total: &Interval, server: bool) -> Summary {
         load: Load::Closed,
         started_unix_ms: 0,
     };
-    let cpu_seconds = total.server_cpu_ns.unwrap_or(0) as f64 / 1e9;
-    let counters = ServerCounters { cpu_seconds, ..ServerCounters::default() };
-    let server = server.then_some(counters);
-    Summary::new(
-        facts,
-        total,
-        &Interval::default(),
-        (ClientFacts::default(), server),
-        &Limits::default(),
-    )
+    let client = ClientFacts::default();
+    Summary::new(facts, total, &Interval::default(), (client, None), &Limits::default())
 }
 
 #[cfg(test)]
@@ -119,7 +111,8 @@ mod tests {
         run.intervals = seconds(&[100; 30]);
         let variance = variance_of("get.rate", &run).unwrap();
         assert!(variance.abs() < 1e-20, "{variance}");
-        assert!(variance_of("all.server_cpu", &run).unwrap().abs() < 1e-20);
+        assert!(variance_of("all.client_cpu", &run).unwrap().abs() < 1e-20);
+        assert_eq!(variance_of("all.server_cpu", &run), None, "known for the whole run only");
     }
 
     #[test]
@@ -154,7 +147,5 @@ mod tests {
         assert_eq!(variance_of("get.rate", &run), None);
         run.intervals = seconds(&[100; 5]);
         assert!(variance_of("get.rate", &run).is_some());
-        run.intervals[2].server_cpu_ns = None;
-        assert_eq!(variance_of("all.server_cpu", &run), None, "not known for every second");
     }
 }

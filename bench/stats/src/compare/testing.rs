@@ -49,13 +49,13 @@ pub(crate) fn pairs(base: &[f64], new: &[f64]) -> (Vec<Run>, Vec<Run>) {
     (side(base, 0), side(new, 1))
 }
 
-/// Seconds in which so many GETs were done, each for a microsecond of the server's CPU.
+/// Seconds in which so many GETs were done, each for a microsecond of the client's CPU.
 pub(crate) fn seconds(counts: &[u64]) -> Vec<Interval> {
     let mut intervals = Vec::new();
     for (count, second) in counts.iter().zip(0_u64..) {
         let start_ns = second * 1_000_000_000;
         let mut interval = Interval::new(start_ns, start_ns + 1_000_000_000);
-        interval.server_cpu_ns = Some(count * 1_000);
+        interval.client_cpu_ns = count * 1_000;
         let cell = interval.cell_mut(Operation::Get, SizeClass::UpTo4KiB);
         cell.count = *count;
         *cell.latency_mut(LatencyKind::Response) =
