@@ -281,13 +281,11 @@ impl<E: Env> Shared<E> {
         victims: BTreeSet<SegmentId>,
         memory: &mut Memory,
     ) -> Result<(), DriveError> {
-        let outcome = self.relocate_all(&victims).await;
-        match outcome {
+        match self.relocate_all(&victims).await {
             // The log must be cut short first.
             Ok(false) => return Ok(()),
-            Ok(true)
-            | Err(DriveError::Full | DriveError::Cleaning | DriveError::Io(IoError::Failed(_))) => {
-            }
+            // What is copied takes of the reserve: there is room for it, or the drive is full.
+            Ok(true) | Err(DriveError::Full | DriveError::Io(IoError::Failed(_))) => {}
             Err(error) => return Err(error),
         }
         for victim in victims {
