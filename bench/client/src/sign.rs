@@ -209,12 +209,6 @@ impl Signer {
         self.token.clone()
     }
 
-    /// The host that is signed.
-    #[must_use]
-    pub fn host(&self) -> &str {
-        &self.host
-    }
-
     /// Appends `Authorization`'s value to a head; gives the signature, which chunks go on from.
     pub fn authorize(&mut self, request: &Signed<'_>, head: &mut Vec<u8>) -> Hex {
         self.write_canonical(request);

@@ -22,7 +22,7 @@ impl Membership {
         let mut words = vec![if present { u64::MAX } else { 0 }; count.div_ceil(64) as usize];
         let spare = count.next_multiple_of(64) - count;
         if let Some(last) = words.last_mut() {
-            // Bits past the last key stay 0; the searches mask them where they look for absence.
+            // Bits past the last key stay 0: they are nobody's.
             *last &= u64::MAX >> spare;
         }
         Self { keys, words, present_count: if present { count } else { 0 } }
@@ -66,32 +66,18 @@ impl Membership {
         if self.present_count == 0 {
             return None;
         }
-        self.search(id, |word| word)
-    }
-
-    /// The key `id` if it is absent, else the next absent one; nothing if all are present.
-    #[must_use]
-    pub fn absent_near(&self, id: u64) -> Option<u64> {
-        if self.present_count == self.keys.own_count() {
-            return None;
-        }
-        self.search(id, |word| !word)
-    }
-
-    /// The first key at or behind `id`, round the end, whose bit of `view(word)` is set.
-    fn search(&self, id: u64, view: impl Fn(u64) -> u64) -> Option<u64> {
         let start = self.keys.index_of(id)?;
         let first = (start / 64) as usize;
         let count = self.words.len();
         // The first word comes twice: from the drawn key on, and at the end the bits before it.
         for step in 0..=count {
             let place = (first + step) % count;
-            let mut word = view(self.words[place]);
+            let mut word = self.words[place];
             if step == 0 {
                 word &= u64::MAX << (start % 64);
             }
-            let index = place as u64 * 64 + u64::from(word.trailing_zeros());
-            if word != 0 && index < self.keys.own_count() {
+            if word != 0 {
+                let index = place as u64 * 64 + u64::from(word.trailing_zeros());
                 return Some(self.keys.id_at(index));
             }
         }
@@ -138,11 +124,6 @@ mod tests {
                 assert_eq!(membership.contains(probe), set.contains(&probe));
                 let next = set.range(probe..).next().or(set.first()).copied();
                 assert_eq!(membership.present_near(probe), next);
-                let absent = |id: &u64| !set.contains(id);
-                let own = (0..keys.own_count()).map(|index| keys.id_at(index));
-                let behind = own.clone().filter(|id| *id >= probe).find(absent);
-                let next = behind.or_else(|| own.clone().find(absent));
-                assert_eq!(membership.absent_near(probe), next);
             }
         }
     }
@@ -154,11 +135,9 @@ mod tests {
             let full = Membership::new(keys, true);
             assert_eq!(full.present_count(), keys.own_count());
             assert!((0..keys.own_count()).all(|index| full.contains(keys.id_at(index))));
-            assert_eq!(full.absent_near(keys.id_at(0)), None);
             let empty = Membership::new(keys, false);
             assert!((0..keys.own_count()).all(|index| !empty.contains(keys.id_at(index))));
             assert_eq!(empty.present_near(keys.id_at(0)), None);
-            assert_eq!(empty.absent_near(keys.id_at(0)), Some(keys.id_at(0)));
         }
     }
 

@@ -28,8 +28,6 @@ struct Row {
     end: u64,
     min_bytes: u64,
     max_bytes: u64,
-    /// Part of all objects, 0 to 1.
-    share: f64,
 }
 
 /// A range of sizes and its weight, as parsed.
@@ -54,7 +52,6 @@ impl SizeTable {
                 end: (before / total * DRAWS) as u64,
                 min_bytes: range.min_bytes,
                 max_bytes: range.max_bytes,
-                share: range.weight / total,
             });
         }
         rows.last_mut()?.end = u64::MAX;
@@ -118,13 +115,6 @@ impl SizeTable {
     #[must_use]
     pub fn max_bytes(&self) -> u64 {
         self.rows.iter().map(|row| row.max_bytes).max().unwrap_or(0)
-    }
-
-    /// The mean size.
-    #[must_use]
-    pub fn mean_bytes(&self) -> f64 {
-        let middle = |row: &Row| (row.min_bytes as f64 + row.max_bytes as f64) / 2.0;
-        self.rows.iter().map(|row| row.share * middle(row)).sum()
     }
 }
 

@@ -17,10 +17,6 @@ const LOG2_DOUBLINGS: u32 = 8;
 const LOG2_MIN_BYTES: u64 = 128;
 /// Beyond this the mean would depend on draws that no run makes.
 const SIGMA_MAX: f64 = 4.0;
-/// Steps of the sum that stands for the integral over a lognormal's draws.
-const MEAN_STEPS: u32 = 8_192;
-/// Standard deviations on either side that the sum covers.
-const MEAN_SPREAD: f64 = 9.0;
 
 /// A distribution of object sizes, in bytes.
 #[derive(Debug, Clone, PartialEq)]
@@ -130,24 +126,6 @@ impl Sizes {
             Self::Buckets(table) => table.max_bytes(),
         }
     }
-
-    /// The mean size; not for the hot path.
-    #[must_use]
-    pub fn mean_bytes(&self) -> f64 {
-        match self {
-            Self::Fixed(bytes) => *bytes as f64,
-            Self::Uniform { min_bytes, max_bytes } => (*min_bytes as f64 + *max_bytes as f64) / 2.0,
-            Self::Log2 { min_bytes, max_bytes } if min_bytes == max_bytes => *min_bytes as f64,
-            Self::Log2 { min_bytes, max_bytes } => {
-                let (min, max) = (*min_bytes as f64, *max_bytes as f64);
-                (max - min) / (max / min).ln()
-            }
-            Self::Lognormal { median_bytes, sigma, max_bytes } => {
-                lognormal_mean(*median_bytes as f64, *sigma, *max_bytes as f64)
-            }
-            Self::Buckets(table) => table.mean_bytes(),
-        }
-    }
 }
 
 /// A draw of the normal distribution (Box and Muller 1958), at most 6.7 from the middle.
@@ -156,17 +134,6 @@ fn normal_of(draw: u64) -> f64 {
     let radius_draw = ((draw >> 32) as f64 + 1.0) * STEP;
     let angle_draw = (draw & 0xffff_ffff) as f64 * STEP;
     (-2.0 * radius_draw.ln()).sqrt() * (TAU * angle_draw).cos()
-}
-
-/// The mean of a lognormal cut at `max`, as a sum over the normal density.
-fn lognormal_mean(median: f64, sigma: f64, max: f64) -> f64 {
-    let step = 2.0 * MEAN_SPREAD / f64::from(MEAN_STEPS);
-    let term = |index: u32| {
-        let deviation = f64::from(index) * step - MEAN_SPREAD;
-        let density = (-0.5 * deviation * deviation).exp() / TAU.sqrt();
-        density * step * (median * (sigma * deviation).exp()).clamp(1.0, max.max(1.0))
-    };
-    (0..=MEAN_STEPS).map(term).sum()
 }
 
 fn parse(text: &str) -> Result<Sizes, &'static str> {

@@ -68,7 +68,7 @@ fn an_nvme_drive_with_its_controller_and_queue() {
     assert_eq!(device.queue.io_bytes_max(), Some(128 << 10));
     let queues: Vec<String> = device.hardware_queues.iter().map(ToString::to_string).collect();
     assert_eq!(queues, ["0-1", "2", "3"]);
-    assert!(device.is_unused());
+    assert!(device.partitions.is_empty() && device.holders.is_empty());
     let controller = &machine.controllers[0];
     let link = controller.link.unwrap();
     assert!(!link.is_degraded());

@@ -9,8 +9,6 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// The exit code of a comparison that breaks a rule.
-pub const EXIT_BROKEN_RULE: u8 = 8;
 /// The schema of a comparison as JSON.
 pub const COMPARISON_SCHEMA: u32 = 1;
 
@@ -132,7 +130,7 @@ impl Comparison {
         Ok(())
     }
 
-    /// Whether a rule is broken; the exit code is then `EXIT_BROKEN_RULE`.
+    /// Whether a rule is broken.
     #[must_use]
     pub fn breaks_a_rule(&self) -> bool {
         self.rules.iter().any(|result| result.judgement == Judgement::Broken)

@@ -39,7 +39,7 @@ mod sides;
 mod student;
 mod warn;
 
-pub use comparison::{COMPARISON_SCHEMA, Comparison, EXIT_BROKEN_RULE, Method, Outcome, Row};
+pub use comparison::{COMPARISON_SCHEMA, Comparison, Method, Outcome, Row};
 pub use metric::{Better, Unit};
 pub use rule::{Judgement, Rule, RuleResult};
 

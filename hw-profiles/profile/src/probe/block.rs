@@ -171,12 +171,6 @@ impl BlockDevice {
             read_only: root.number(&format!("{base}/ro")).map(|value| value != 0),
         })
     }
-
-    /// Whether nothing lies on it: no partition, no file system in use, no device made of it.
-    #[must_use]
-    pub fn is_unused(&self) -> bool {
-        self.partitions.is_empty() && self.holders.is_empty() && self.mount_points.is_empty()
-    }
 }
 
 /// File behind a loop device; a file that was deleted keeps its name.
@@ -258,11 +252,6 @@ impl Queue {
             Some(((*name).to_owned(), value))
         };
         Self(QUEUE_ATTRIBUTES.iter().filter_map(value).collect())
-    }
-
-    /// All that could be read.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// One attribute.
