@@ -21,7 +21,7 @@ mod testing;
 
 pub use error::MeasureError;
 pub use knee::{Knee, Point, is_past_knee, knee};
-pub use merge::{Merged, merge};
+pub use merge::{Merged, merge, placeholders};
 pub use partial::{FoundDrive, partial_of};
 pub use session::{Options, Target, measure};
 pub use steps::{Found, Step};

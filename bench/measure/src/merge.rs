@@ -5,6 +5,7 @@
 //! one of its own, by its identity; nothing else of the draft is changed.
 
 use crate::partial::FoundDrive;
+use crate::session::Target;
 use crate::steps::{Found, Step};
 use hw_profile::{
     Budget, Class, Device, Machine, Measured, Method, Profile, ProfileSource, class_of_drive,
@@ -24,6 +25,29 @@ pub struct Merged {
     pub notes: Vec<String>,
 }
 
+/// Figures that nobody has measured, every one of them within its bounds: with them it shows
+/// beforehand whether a profile can hold the machine and its drives.
+#[must_use]
+pub fn placeholders(targets: &[Target]) -> Vec<FoundDrive> {
+    let figure = |step| {
+        let found = Found {
+            seconds: 1.0,
+            rate: 1.0,
+            // Of a depth and of a size alike.
+            knee: Some(4096),
+            latency_us_p50: Some(1.0),
+            latency_us_p99: Some(1.0),
+            deviation_percent: Some(1.0),
+        };
+        (step, found)
+    };
+    let with_figures = |target: &Target| {
+        let found = Step::ALONE.into_iter().chain(Step::TOGETHER).map(figure).collect();
+        FoundDrive { found, ..FoundDrive::new(target) }
+    };
+    targets.iter().map(with_figures).collect()
+}
+
 /// Puts figures into the draft of a machine's profile. `date`: such as `2026-11-30`.
 #[must_use]
 pub fn merge(
@@ -35,7 +59,6 @@ pub fn merge(
 ) -> Merged {
     let mut classes: BTreeMap<String, Vec<&FoundDrive>> = BTreeMap::new();
     for drive in drives {
-        // A device without an identity has none in the machine either; all have a path.
         let place = machine.drives.iter().find(|place| place.path == drive.path);
         let class = place
             .filter(|place| place.disks.len() <= 1 || is_listed(&profile, drive))
@@ -215,6 +238,25 @@ mod tests {
         assert_eq!(measured.deviation_percent, Some(2.5));
         assert_eq!(profile.profile.source, ProfileSource::Measured);
         assert!(merged.notes[0].contains("of 3 drives") && merged.notes[0].contains("100.0 %"));
+    }
+
+    #[test]
+    fn with_placeholders_a_profile_has_every_figure_and_is_valid() {
+        let target = Target {
+            path: "/d1".into(),
+            identity: "path:/d1".to_owned(),
+            disks: Vec::new(),
+            capacity_bytes: None,
+        };
+        let profile = merged(&placeholders(&[target])).profile;
+        let text = profile.to_toml().unwrap();
+        let read = Profile::parse(Path::new("lab.toml"), &text).unwrap();
+        let figures = read.class[0].measured.as_ref().unwrap();
+        assert_eq!(
+            (figures.read_queue_depth_knee, figures.read_bytes_knee),
+            (Some(4096), Some(4096))
+        );
+        assert!(figures.flush_latency_us_p99.is_some() && figures.mixed_iops.is_some());
     }
 
     #[test]

@@ -70,6 +70,21 @@ pub struct FoundDrive {
     pub found: BTreeMap<Step, Found>,
 }
 
+impl FoundDrive {
+    /// Nothing was found yet.
+    pub(crate) fn new(target: &Target) -> Self {
+        Self {
+            path: target.path.display().to_string(),
+            identity: target.identity.clone(),
+            disks: target.disks.clone(),
+            capacity_bytes: target.capacity_bytes,
+            span_bytes: 0,
+            scratch: None,
+            found: BTreeMap::new(),
+        }
+    }
+}
+
 /// The figures of all drives so far.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -87,16 +102,8 @@ struct VersionOnly {
 
 impl Partial {
     pub(crate) fn new(parameters: Parameters, targets: &[Target]) -> Self {
-        let drive = |target: &Target| FoundDrive {
-            path: target.path.display().to_string(),
-            identity: target.identity.clone(),
-            disks: target.disks.clone(),
-            capacity_bytes: target.capacity_bytes,
-            span_bytes: 0,
-            scratch: None,
-            found: BTreeMap::new(),
-        };
-        Self { version: VERSION, parameters, drives: targets.iter().map(drive).collect() }
+        let drives = targets.iter().map(FoundDrive::new).collect();
+        Self { version: VERSION, parameters, drives }
     }
 
     /// What an earlier run has kept; `None`: nothing.

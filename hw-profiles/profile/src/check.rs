@@ -8,7 +8,7 @@ use crate::CpuList;
 use crate::file::{Class, Profile};
 use crate::fingerprint::fingerprint;
 use crate::plan::{class_of, class_of_drive, plan};
-use crate::probe::{Machine, Root};
+use crate::probe::{Machine, Root, identity};
 use crate::tune::{self, KnobState};
 use serde::Serialize;
 
@@ -61,7 +61,7 @@ pub fn check(profile: &Profile, machine: &Machine, root: &Root) -> Vec<CheckRow>
     machine_rows(&mut rows, profile, machine);
     numa_rows(&mut rows, profile, machine);
     cpu_rows(&mut rows, profile, machine);
-    device_rows(&mut rows, profile, machine);
+    device_rows(&mut rows, profile, machine, root);
     drive_rows(&mut rows, profile, machine);
     link_rows(&mut rows, machine);
     nic_rows(&mut rows, profile, machine);
@@ -198,14 +198,26 @@ fn crowded(machine: &Machine, cpus: &CpuList) -> CpuList {
     cpus.iter().filter(|cpu| machine.cpus.siblings(*cpu).common(cpus).len() > 1).collect()
 }
 
-fn device_rows(rows: &mut Rows, profile: &Profile, machine: &Machine) {
+/// Directories, files and partitions are no devices of their own. A machine may be looked at without
+/// its drives: then they are where they say they are, or nowhere.
+fn is_place(machine: &Machine, root: &Root, wwid: &str) -> bool {
+    if machine.drives.iter().any(|drive| drive.identity.as_deref() == Some(wwid)) {
+        return true;
+    }
+    if let Some(path) = wwid.strip_prefix("path:") {
+        return root.exists(path);
+    }
+    let mut partitions = machine.devices.iter().flat_map(|device| &device.partitions);
+    partitions.any(|name| identity(root, name).as_deref() == Some(wwid))
+}
+
+fn device_rows(rows: &mut Rows, profile: &Profile, machine: &Machine, root: &Root) {
     for listed in &profile.device {
         let check = format!("drive {}", listed.wwid);
         let Some(device) = machine.device_with_identity(&listed.wwid) else {
-            // Directories and partitions are no devices; they are looked for among the drives.
-            let known = |wwid: Option<&str>| wwid == Some(listed.wwid.as_str());
-            if !machine.drives.iter().any(|drive| known(drive.identity.as_deref())) {
-                let reason = "the drive is not there: replace it, or take it out of the profile";
+            if !is_place(machine, root, &listed.wwid) {
+                let reason = "the drive is not there: replace it, or take it out of the profile; \
+                              name it if it is yet to be made";
                 rows.add(CheckVerdict::Fail, check, "missing", listed.class.as_str(), reason);
             }
             continue;

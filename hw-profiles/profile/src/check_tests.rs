@@ -105,6 +105,22 @@ fn a_listed_drive_that_is_gone_fails_and_a_directory_is_none() {
 }
 
 #[test]
+fn what_is_no_device_is_found_also_where_no_drive_was_named() {
+    let fake = machine();
+    fake.partition(0, 2);
+    fake.directory("/srv/d1");
+    let text = "[[class]]\nname = \"a\"\nmodel = \"A\"\n\
+                [[device]]\nwwid = \"eui.00/part2\"\nclass = \"a\"\n\
+                [[device]]\nwwid = \"eui.00/part3\"\nclass = \"a\"\n\
+                [[device]]\nwwid = \"path:/srv/d1\"\nclass = \"a\"\n\
+                [[device]]\nwwid = \"path:/srv/d2\"\nclass = \"a\"\n";
+    let rows = rows(&fake, &profile(text), &[]);
+    let failed = rows.iter().filter(|row| row.verdict == CheckVerdict::Fail);
+    let names: Vec<&str> = failed.map(|row| row.check.as_str()).collect();
+    assert_eq!(names, ["drive eui.00/part3", "drive path:/srv/d2"]);
+}
+
+#[test]
 fn what_the_machine_does_not_say_is_unsupported_with_a_reason() {
     let fake = FakeRoot::new();
     let text = "[machine]\ncpu_model = \"X\"\n[layout]\nshard_cpus = \"0\"\n\

@@ -2,9 +2,9 @@
 //!
 //! Invariants: probing only reads, and a fact that cannot be read is unknown, never an error;
 //! every path of the machine goes through a `Root`, so that tests use a tree of their own; drives
-//! are known by model, firmware and WWID, never by `/dev` name; nothing here flips a write cache,
-//! formats or writes to a drive; no clock is read (callers pass dates); a text from a file is
-//! bounded and checked before anyone prints it or writes it to the machine.
+//! are known by model, firmware and WWID, by `/dev` name only where they have nothing else; nothing
+//! here flips a write cache, formats or writes to a drive; no clock is read (callers pass dates); a
+//! text from a file is bounded and checked before anyone prints it or writes it to the machine.
 //! Absent: measuring (it needs the ring), printing, and policy of the server.
 
 mod check;

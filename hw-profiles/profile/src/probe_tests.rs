@@ -106,6 +106,18 @@ fn a_partition_leads_to_its_disk() {
 }
 
 #[test]
+fn a_device_without_an_identity_is_known_by_its_node() {
+    let fake = FakeRoot::new();
+    fake.virtual_block("nbd0", "43:0");
+    fake.file("/dev/nbd0", "");
+    fake.link("/dev/disk/data", "/dev/nbd0");
+    let drive = place(&fake, "/dev/disk/data");
+    assert_eq!((drive.kind, drive.chain.len()), (PlaceKind::BlockDevice, 1));
+    assert_eq!(drive.identity.as_deref(), Some("path:/dev/nbd0"));
+    assert_eq!(look(&fake, &[]).device("nbd0").unwrap().identity, None);
+}
+
+#[test]
 fn a_directory_leads_to_the_disk_of_its_file_system() {
     let fake = FakeRoot::new();
     fake.nvme(0, "eui.00");

@@ -36,7 +36,7 @@ pub struct DrivePlace {
     /// What it is.
     pub kind: PlaceKind,
     /// What names the drive in a profile: of a device its identity, with `/partN` for a partition;
-    /// else `path:` and the absolute path.
+    /// else, and of a device that has none, `path:` and the absolute path.
     pub identity: Option<String>,
     /// Names of all devices below, from the top down, partitions included.
     pub chain: Vec<String>,
@@ -66,7 +66,8 @@ impl DrivePlace {
         match device_of(root, &absolute) {
             Some(device) => {
                 place.kind = PlaceKind::BlockDevice;
-                place.identity = block::identity(root, &device);
+                // Its node may be another device's some day, but it is how it is found today.
+                place.identity = block::identity(root, &device).or(place.identity);
                 walk.device(&device, 0);
             }
             None => place.file_system = walk.file(&absolute, 0),

@@ -1,13 +1,16 @@
 //! `basalt profile measure`: what the drives do, put into the profile of this machine.
 //!
 //! Invariants: a profile that is there is refused before anything is measured, unless it is to be
-//! replaced; it is there whole or not at all; figures are kept beside it until then; one that could
-//! not be read back is never printed or written.
+//! replaced, and so is a machine that no profile can hold; it is there whole or not at all; figures
+//! are kept beside it until then; one that could not be read back is never printed or written.
 
 use super::arguments::MeasureArguments;
 use super::{Refused, choice, plain, probe, refused};
 use crate::{exit, output, signals, sys};
-use bench_measure::{MeasureError, Options, Target, measure, merge, partial_of, write_whole};
+use bench_measure::{
+    FoundDrive, MeasureError, Options, Target, measure, merge, partial_of, placeholders,
+    write_whole,
+};
 use hw_profile::{Machine, Method, Profile};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -27,17 +30,15 @@ pub(super) fn command(arguments: &MeasureArguments) -> Result<u8, Refused> {
     shutdown.on_begin(move || to_stop.store(true, Ordering::Relaxed));
     let machine = choice::look(&arguments.drives)?;
     let options = options(arguments);
-    let mut say = |line: &str| output::complain(&plain(line));
-    let drives = measure(&targets(&machine), &options, &stop, &mut say)
-        .map_err(|error| explained(&error, options.partial.as_deref()))?;
+    let targets = targets(&machine);
     let name = out.map_or_else(|| probe::NAME.to_owned(), probe::name_of);
-    let draft = probe::drafted(&machine, &name);
-    let merged = merge(draft, &machine, &drives, options.method, &probe::today());
-    let text = merged.profile.to_toml().map_err(|error| refused(&error))?;
-    if let Err(error) = Profile::parse(Path::new("draft"), &text) {
-        return Err((exit::FAILED, format!("no valid profile can be made of this: {error}")));
-    }
-    for note in &merged.notes {
+    // What no profile can hold is refused now, not after hours.
+    profile_of(&machine, &name, &placeholders(&targets), options.method)?;
+    let mut say = |line: &str| output::complain(&plain(line));
+    let drives = measure(&targets, &options, &stop, &mut say)
+        .map_err(|error| explained(&error, options.partial.as_deref()))?;
+    let (text, notes) = profile_of(&machine, &name, &drives, options.method)?;
+    for note in &notes {
         output::complain(&plain(note));
     }
     let Some(file) = out else {
@@ -51,6 +52,23 @@ pub(super) fn command(arguments: &MeasureArguments) -> Result<u8, Refused> {
     _ = std::fs::remove_file(partial_of(file));
     output::complain(&plain(&format!("the profile is in {}", file.display())));
     Ok(exit::OK)
+}
+
+/// The machine's profile with these figures, as a text that can be read back, and what a person
+/// should know.
+fn profile_of(
+    machine: &Machine,
+    name: &str,
+    drives: &[FoundDrive],
+    method: Method,
+) -> Result<(String, Vec<String>), Refused> {
+    let draft = probe::drafted(machine, name);
+    let merged = merge(draft, machine, drives, method, &probe::today());
+    let text = merged.profile.to_toml().map_err(|error| refused(&error))?;
+    match Profile::parse(Path::new("draft"), &text) {
+        Ok(_) => Ok((text, merged.notes)),
+        Err(error) => Err((exit::FAILED, format!("no valid profile can be made of this: {error}"))),
+    }
 }
 
 fn options(arguments: &MeasureArguments) -> Options {
@@ -81,7 +99,7 @@ fn targets(machine: &Machine) -> Vec<Target> {
         identities.sort();
         Target {
             path: PathBuf::from(&place.path),
-            // A device without an identity is known by its node.
+            // Each place has one.
             identity: place.identity.clone().unwrap_or_else(|| format!("path:{}", place.path)),
             disks: identities,
             capacity_bytes,
@@ -135,6 +153,27 @@ mod tests {
         refuse_existing(&file, true).unwrap();
         refuse_existing(&PathBuf::from(place.entry("none.toml")), false).unwrap();
         assert_eq!(refuse_existing(place.path(), true).unwrap_err().0, exit::CONFLICT);
+    }
+
+    #[test]
+    fn a_drive_that_no_profile_can_hold_is_refused_before_it_is_measured() {
+        let tried = |path: &str| {
+            let place = hw_profile::DrivePlace {
+                path: path.to_owned(),
+                kind: hw_profile::PlaceKind::Directory,
+                identity: Some(format!("path:{path}")),
+                chain: Vec::new(),
+                disks: Vec::new(),
+                file_system: None,
+                notes: Vec::new(),
+            };
+            let machine = Machine { drives: vec![place], ..Machine::default() };
+            profile_of(&machine, "lab", &placeholders(&targets(&machine)), Method::Quick)
+        };
+        let (text, _) = tried("/srv/d1").unwrap();
+        assert!(text.contains("path:/srv/d1"), "{text}");
+        let (code, said) = tried("/srv/d\u{7}1").unwrap_err();
+        assert!(code == exit::FAILED && said.contains("device.wwid"), "{said}");
     }
 
     #[test]
