@@ -10,11 +10,6 @@ use shards_node::{DriveKind as NodeKind, DriveLimits, LogLevel, NodeConfig, Node
 use shards_uring::{IoDriverKind, RuntimeConfig, choose_driver};
 use std::sync::Arc;
 
-/// Drives take pieces in steps of a block.
-const SPLIT_STEP_BYTES: u64 = 4096;
-/// And none above this.
-const SPLIT_BYTES_MAX: u64 = 1 << 30;
-
 /// The configuration of the node's shards, and why io_uring is not used if it is not.
 pub fn node_config(
     options: &ServerOptions,
@@ -73,15 +68,13 @@ pub fn node_config(
     Ok((config, reason))
 }
 
-/// What a profile wants of a drive, in sizes that drives take.
+/// What a profile wants of a drive. A profile that wants what drives do not take is refused when it
+/// is read, and the node looks again.
 fn drive_limits(wanted: hw_profile::DriveLimits) -> DriveLimits {
-    let split_bytes = wanted.split_bytes.clamp(SPLIT_STEP_BYTES, SPLIT_BYTES_MAX);
-    let split_bytes = split_bytes / SPLIT_STEP_BYTES * SPLIT_STEP_BYTES;
     DriveLimits {
         read_queue_depth_max: wanted.read_queue_depth_max,
         write_queue_depth_max: wanted.write_queue_depth_max,
-        // The bound fits everywhere.
-        split_bytes: usize::try_from(split_bytes).unwrap_or(1 << 20),
+        split_bytes: usize::try_from(wanted.split_bytes).unwrap_or(usize::MAX),
         background_share: wanted.background_share,
     }
 }
@@ -188,7 +181,7 @@ mod tests {
         let wanted = hw_profile::DriveLimits {
             read_queue_depth_max: 7,
             write_queue_depth_max: 3,
-            split_bytes: 70_000,
+            split_bytes: 69_632,
             background_share: 0.5,
         };
         let drive = DrivePlan {
@@ -221,13 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_ones_that_drives_take() {
-        let split = |split_bytes: u64| {
-            let wanted = hw_profile::DriveLimits::default();
-            drive_limits(hw_profile::DriveLimits { split_bytes, ..wanted }).split_bytes
-        };
-        assert_eq!([split(0), split(5000), split(u64::MAX)], [4096, 4096, 1 << 30]);
-        // Both crates have the same defaults, so that it makes no difference who has none.
+    fn it_makes_no_difference_whose_defaults_are_kept_to() {
         assert_eq!(drive_limits(hw_profile::DriveLimits::default()), DriveLimits::default());
     }
 
