@@ -64,12 +64,24 @@ fn a_node_keeps_to_what_it_is_told_about_its_drives() {
     for position in [Position(0), Position(1)] {
         assert_eq!(node.shared.shard_of(SetId(0), position), Some(1));
     }
-    rig.run(async move {
+    let statistics = rig.run(async move {
         // Fragments in cells that take many I/Os each, and the log beside them.
         let document: Vec<u8> = (0..300_000_u32).map(|index| (index / 7) as u8).collect();
-        let log = SystemLog { node };
+        let log = SystemLog { node: node.clone() };
         assert_eq!(log.propose("test/large", None, document.clone()).await, Ok(true));
         let (read, _) = log.read("test/large").await.unwrap().unwrap();
         assert!(read == document, "other bytes than were written");
+        let counted = node.run(1, |local| async move {
+            let drives = local.drives.borrow();
+            drives.values().map(|drive| drive.counters().statistics()).collect::<Vec<_>>()
+        });
+        counted.await.unwrap()
     });
+    assert_eq!(statistics.len(), 2, "both drives are on the shard they were told");
+    for done in statistics {
+        assert_eq!((done.in_flight_reads_max, done.in_flight_writes_max), (1, 1), "{done:?}");
+        assert!(done.waited > 0, "{done:?}");
+        assert!(done.read_bytes <= done.reads * SPLIT_BYTES_MIN as u64, "{done:?}");
+        assert!(done.write_bytes <= done.writes * SPLIT_BYTES_MIN as u64, "{done:?}");
+    }
 }
