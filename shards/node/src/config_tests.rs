@@ -47,6 +47,28 @@ fn what_no_node_can_do_is_refused_in_a_sentence() {
 }
 
 #[test]
+fn the_report_has_the_limits_that_are_in_force() {
+    // Files of a directory are as long as four segments, and nothing is longer than a file.
+    const FILE_BYTES: usize = 1 << 20;
+    let mut rig = Rig::start_with(|config| {
+        for drive in &mut config.drives {
+            drive.limits.split_bytes = 16 * FILE_BYTES;
+        }
+    });
+    let (node, handle) = (rig.node.clone(), rig.handle());
+    rig.run(async move {
+        let in_force = DriveLimits { split_bytes: FILE_BYTES, ..DriveLimits::default() };
+        for _ in 0..30_000 {
+            if node.report().drives.iter().all(|drive| drive.limits == in_force) {
+                return;
+            }
+            handle.sleep_us(1000).await;
+        }
+        panic!("other limits are told: {:?}", node.report().drives);
+    });
+}
+
+#[test]
 fn a_node_keeps_to_what_it_is_told_about_its_drives() {
     let cpu = shards_executor::allowed_cpus().unwrap()[0];
     let mut rig = Rig::start_with(|config| {

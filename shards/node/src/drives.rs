@@ -186,17 +186,7 @@ pub(crate) async fn open_drive(
     if seat.is_some_and(|seat| seat != (found.set, found.position)) {
         return Err(format!("the drive is position {} of set {}", found.position, found.set));
     }
-    if let Err(reason) = drive.direct() {
-        (local.config.log)(
-            LogLevel::Warn,
-            "a drive is used through the page cache, which is slower and takes memory",
-            &[
-                ("drive", drive.path().display().to_string()),
-                ("reason", reason.to_owned()),
-                ("do", "put it on ext4, XFS or a block device".to_owned()),
-            ],
-        );
-    }
+    tell_io(&local.config, index, &drive);
     local.shared.seat(index, (found.set, found.position))?;
     let opened =
         Store::open(local.env.clone(), drive, found.segment_bytes, local.config.store).await;
@@ -223,6 +213,34 @@ pub(crate) async fn open_drive(
     local.join(found.set, Member::new(local.env.clone(), store, peers, config));
     local.shared.route(found.set, found.position, local.shard);
     Ok((found.set, found.position, found.drive.to_string()))
+}
+
+/// Has logged where a drive is used otherwise than it was meant to be.
+fn tell_io(config: &NodeConfig, index: usize, drive: &RealDrive) {
+    let path = drive.path().display().to_string();
+    if let Err(reason) = drive.direct() {
+        (config.log)(
+            LogLevel::Warn,
+            "a drive is used through the page cache, which is slower and takes memory",
+            &[
+                ("drive", path.clone()),
+                ("reason", reason.to_owned()),
+                ("do", "put it on ext4, XFS or a block device".to_owned()),
+            ],
+        );
+    }
+    let (told, kept) = (config.drives[index].limits, drive.limits());
+    if kept.split_bytes < told.split_bytes {
+        (config.log)(
+            LogLevel::Info,
+            "a drive takes less in one piece than it was told to",
+            &[
+                ("drive", path),
+                ("split_bytes", kept.split_bytes.to_string()),
+                ("told", told.split_bytes.to_string()),
+            ],
+        );
+    }
 }
 
 /// Empties a drive whose log, index or checkpoint is rotten, to be rebuilt in its seat under a new

@@ -80,6 +80,7 @@ fn report_drives(local: &ShardLocal) {
             local.shared.report(*index, |report| {
                 its_own = report.uuid == uuid;
                 if its_own {
+                    report.limits = drive.limits();
                     report.usage = usage;
                     report.objects_short = member.short_of_protection();
                     report.io = drive.counters().statistics();

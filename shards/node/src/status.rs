@@ -39,7 +39,7 @@ pub struct DriveReport {
     pub path: PathBuf,
     /// The shard that owns it.
     pub shard: usize,
-    /// What it was told to keep to; a device may take less in one piece.
+    /// What it keeps to; of one that was never open, what it was told to.
     pub limits: DriveLimits,
     /// Its id as hexadecimal digits; empty where it was never read.
     pub uuid: String,

@@ -1,6 +1,6 @@
 //! The real drive.
 
-use crate::config::{DriveKind, DriveSpec};
+use crate::config::{DriveKind, DriveLimits, DriveSpec};
 use crate::counters::DriveCounters;
 use crate::env::RealEnv;
 use crate::files::{DriveFile, OpenFile, locate};
@@ -110,6 +110,12 @@ impl RealDrive {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.inner.spec.path
+    }
+
+    /// What is kept to: as the settings have it, but no more in one piece than it takes.
+    #[must_use]
+    pub fn limits(&self) -> DriveLimits {
+        DriveLimits { split_bytes: self.inner.geometry.io_bytes_max, ..self.inner.spec.limits }
     }
 
     /// What the drive has done so far; may be read on any thread.

@@ -62,15 +62,17 @@ async fn assert_holds(drive: &RealDrive, offset_bytes: u64, expected: &DmaBuf) {
 fn no_more_is_at_the_device_than_its_limits_say() {
     for kind in kinds() {
         let scratch = Scratch::new();
-        let spec = scratch.spec(DriveLimits {
+        let limits = DriveLimits {
             read_queue_depth_max: 2,
             write_queue_depth_max: 1,
             split_bytes: 4 * BLOCK,
             background_share: 0.5,
-        });
+        };
+        let spec = scratch.spec(limits);
         let main = |env: RealEnv| async move {
             let drive = RealDrive::open(&env, spec).await.unwrap();
             assert_eq!(drive.geometry().io_bytes_max, 4 * BLOCK);
+            assert_eq!(drive.limits(), limits);
             let background = drive.background();
             let at = |index: u64| index * 4 * BLOCK as u64;
             let (mut reads, mut writes) = (Vec::new(), Vec::new());
@@ -136,6 +138,7 @@ fn no_operation_is_longer_than_a_file_of_a_directory() {
         let main = |env: RealEnv| async move {
             let drive = RealDrive::open(&env, spec).await.unwrap();
             assert_eq!(drive.geometry().io_bytes_max as u64, FILE_BYTES);
+            assert_eq!(drive.limits().split_bytes as u64, FILE_BYTES);
             drive.prepare(2 * FILE_BYTES).await.unwrap();
             let half = FILE_BYTES / 2;
             drive.write(half, pattern(3, 512)).await.unwrap();
