@@ -311,7 +311,8 @@ impl<'a, P: Peers> Decisions<'a, P> {
                     .map(|(position, _)| *position)
                     .collect();
                 let calls = holders.iter().map(|position| {
-                    self.peers().call(*position, DriveRequest::VerifyFragment(data))
+                    let request = DriveRequest::VerifyFragment(data, IoClass::Foreground);
+                    self.peers().call(*position, request)
                 });
                 let mut judged = Judged::default();
                 for (position, outcome) in holders.iter().zip(join_all(calls).await) {

@@ -89,7 +89,7 @@ pub enum DriveRequest {
     /// Bytes of a fragment, checked.
     ReadFragment(DataId, u64, usize, IoClass),
     /// Whether a fragment is whole.
-    VerifyFragment(DataId),
+    VerifyFragment(DataId, IoClass),
     /// The record of a fragment.
     FragmentRecord(DataId),
     /// What the others have made durable, whatever was known before: a change of view says so.

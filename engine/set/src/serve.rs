@@ -89,9 +89,9 @@ impl<E: Env, P: Peers> Member<E, P> {
                     Ok(DriveReply::Bytes(index, bytes))
                 })
             }
-            DriveRequest::VerifyFragment(data) => {
-                Box::pin(async move { Ok(DriveReply::Was(store.verify_fragment(data).await?)) })
-            }
+            DriveRequest::VerifyFragment(data, class) => Box::pin(async move {
+                Ok(DriveReply::Was(store.with_class(class).verify_fragment(data).await?))
+            }),
             DriveRequest::FragmentRecord(data) => Box::pin(async move {
                 let record = store.fragment_record(data).await?;
                 Ok(DriveReply::Fragment(record.map(Box::new)))

@@ -274,7 +274,8 @@ impl<P: Peers> Way<'_, P> {
     ) -> Result<Option<bool>, SetError> {
         let mut whole = 0;
         for (_, source) in sources {
-            let reply = self.ask(*source, DriveRequest::VerifyFragment(plan.data)).await?;
+            let request = DriveRequest::VerifyFragment(plan.data, self.class.get());
+            let reply = self.ask(*source, request).await?;
             whole += usize::from(matches!(reply, DriveReply::Was(true)));
         }
         let owner = SetConfig::owner(&led.order, self.installed.active);
