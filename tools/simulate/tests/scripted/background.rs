@@ -2,8 +2,8 @@
 
 use crate::rig::{NOBODY, Rig, Set, content};
 use engine_env::{Env, IoClass, Rule};
-use engine_set::{Coordinator, DriveOutcome, DriveRequest, Peers};
-use engine_types::Position;
+use engine_set::{Change, Coordinator, DriveOutcome, DriveRequest, Peers, SetError};
+use engine_types::{DataId, Position};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::rc::Rc;
@@ -12,21 +12,34 @@ const RETURNING: Position = Position(3);
 const OBJECTS: u64 = 8;
 const OBJECT_BYTES: usize = 20_000;
 
-/// The way to the drives, on which a write comes in the last moment before nothing is served.
+/// A request for bytes, as it went to a drive.
+struct Moved {
+    /// Whether it came after the late write.
+    is_late: bool,
+    /// The fragment, if it is one of a fragment.
+    data: Option<DataId>,
+    class: IoClass,
+}
+
+/// Whether a write comes at a request to a position.
+type Moment = fn(Position, &DriveRequest) -> bool;
+
+/// The way to the drives, on which a write comes at some moment of a catch-up.
 #[derive(Clone)]
 struct LateWrite {
     set: Set,
+    moment: Moment,
     is_armed: Rc<Cell<bool>>,
     is_begun: Rc<Cell<bool>>,
     is_written: Rc<Cell<bool>>,
-    /// Of each request for bytes, whether it came after that write, and its class.
-    seen: Rc<RefCell<Vec<(bool, IoClass)>>>,
+    seen: Rc<RefCell<Vec<Moved>>>,
 }
 
 impl LateWrite {
-    fn new(set: &Set) -> Self {
+    fn new(set: &Set, moment: Moment) -> Self {
         Self {
             set: set.clone(),
+            moment,
             is_armed: Rc::default(),
             is_begun: Rc::default(),
             is_written: Rc::default(),
@@ -50,15 +63,17 @@ impl Peers for LateWrite {
         position: Position,
         request: DriveRequest,
     ) -> impl Future<Output = DriveOutcome> + 'static + use<> {
-        let class = match &request {
-            DriveRequest::Get(_, class)
-            | DriveRequest::Write(_, _, class)
-            | DriveRequest::ReadFragment(_, _, _, class) => Some(*class),
+        let moved = match &request {
+            DriveRequest::Get(_, class) => Some((None, *class)),
+            DriveRequest::Write(data, _, class) | DriveRequest::ReadFragment(data, _, _, class) => {
+                Some((Some(*data), *class))
+            }
             _ => None,
         };
-        self.seen.borrow_mut().extend(class.map(|class| (self.is_written.get(), class)));
-        let is_fence = matches!(request, DriveRequest::Fence) && position != RETURNING;
-        let waits = is_fence && self.is_armed.get();
+        let is_late = self.is_written.get();
+        let moved = moved.map(|(data, class)| Moved { is_late, data, class });
+        self.seen.borrow_mut().extend(moved);
+        let waits = self.is_armed.get() && (self.moment)(position, &request);
         if waits && !self.is_begun.replace(true) {
             self.write();
         }
@@ -82,9 +97,9 @@ impl Peers for LateWrite {
     }
 }
 
-#[test]
-fn a_catch_up_is_background_work_until_everybody_waits_for_it() {
-    let rig = Rig::new(14, (4, 2));
+/// A set that holds objects, and an empty drive in the place of one.
+fn replaced(seed: u64, shape: (u8, u8), position: Position) -> (Rig, Set) {
+    let rig = Rig::new(seed, shape);
     let set = rig.start(NOBODY);
     rig.view(&set).expect("a view");
     for number in 0..OBJECTS {
@@ -93,20 +108,73 @@ fn a_catch_up_is_background_work_until_everybody_waits_for_it() {
     }
     rig.rest(&set);
     rig.stop(&set);
-    rig.replace(RETURNING);
+    rig.replace(position);
     let set = rig.start(NOBODY);
-    let way = LateWrite::new(&set);
-    let (seen, coordinator) = (Rc::clone(&way.seen), Coordinator::new(way.clone(), rig.config));
+    (rig, set)
+}
+
+/// Brings the drive back; answers the view before, the one that admits it, and how many fragments
+/// were rebuilt.
+fn caught_up(rig: &Rig, way: &LateWrite, position: Position) -> (Change, Change, u64) {
+    let (way, coordinator) = (way.clone(), Coordinator::new(way.clone(), rig.config));
     let caught_up = rig.run(async move {
-        let change = coordinator.change_view(NOBODY).await?;
+        let before = coordinator.change_view(NOBODY).await?;
         way.is_armed.set(true);
-        coordinator.catch_up(RETURNING, &change.installed).await
+        let (done, after) = coordinator.catch_up(position, &before.installed).await?;
+        Ok::<_, SetError>((before, after, done.rebuilt))
     });
-    let (done, change) = caught_up.expect("nothing is lacking");
-    assert_eq!((done.rebuilt, change.installed.active), (OBJECTS + 1, rig.config.all()));
-    let (late, early): (Vec<_>, Vec<_>) =
-        seen.take().into_iter().partition(|(is_late, _)| *is_late);
-    assert!(!early.is_empty() && early.iter().all(|(_, class)| *class == IoClass::Background));
-    assert!(!late.is_empty() && late.iter().all(|(_, class)| *class == IoClass::Foreground));
+    caught_up.expect("nothing is lacking")
+}
+
+#[test]
+fn a_catch_up_is_background_work_until_everybody_waits_for_it() {
+    let (rig, set) = replaced(14, (4, 2), RETURNING);
+    let way = LateWrite::new(&set, |position, request| {
+        matches!(request, DriveRequest::Fence) && position != RETURNING
+    });
+    let (_, after, rebuilt) = caught_up(&rig, &way, RETURNING);
+    assert_eq!((rebuilt, after.installed.active), (OBJECTS + 1, rig.config.all()));
+    let (late, early): (Vec<Moved>, Vec<Moved>) =
+        way.seen.take().into_iter().partition(|moved| moved.is_late);
+    let all = |moved: &[Moved], class: IoClass| moved.iter().all(|moved| moved.class == class);
+    assert!(!early.is_empty() && all(&early, IoClass::Background));
+    assert!(!late.is_empty() && all(&late, IoClass::Foreground));
     assert_eq!(rig.get(&set, "late"), Ok(content(OBJECTS, OBJECT_BYTES)));
+}
+
+/// Else more would come, at the pace of clients, than is compared at the pace of a share.
+#[test]
+fn what_clients_write_meanwhile_is_made_equal_in_the_foreground_and_nothing_else() {
+    let (rig, set) = replaced(15, (4, 2), RETURNING);
+    // While the first page of keys is compared, so that it is on none of those looked at so far.
+    let way = LateWrite::new(&set, |_, request| matches!(request, DriveRequest::Reserve(..)));
+    let (_, after, rebuilt) = caught_up(&rig, &way, RETURNING);
+    assert_eq!((rebuilt, after.installed.active), (OBJECTS + 1, rig.config.all()));
+    let finder = set.clone();
+    let found = rig.run(async move { finder.find("late").await }).expect("it was written");
+    let written = found.source().expect("it lies in fragments").data;
+    let seen = way.seen.take();
+    let moved: Vec<(bool, IoClass)> =
+        seen.iter().filter_map(|moved| Some((moved.data? == written, moved.class))).collect();
+    for (is_written, class) in &moved {
+        let wanted = if *is_written { IoClass::Foreground } else { IoClass::Background };
+        assert_eq!(*class, wanted, "{moved:?}");
+    }
+    assert!(moved.iter().any(|(is_written, _)| *is_written), "{moved:?}");
+    assert!(moved.last().is_some_and(|(is_written, _)| !is_written), "other keys come after it");
+    assert_eq!(rig.get(&set, "late"), Ok(content(OBJECTS, OBJECT_BYTES)));
+}
+
+/// One of two takes no writes, and clients wait for the other.
+#[test]
+fn where_no_writes_are_taken_all_of_a_catch_up_is_in_the_foreground() {
+    let lost = Position(1);
+    let (rig, set) = replaced(16, (1, 1), lost);
+    let way = LateWrite::new(&set, |_, _| false);
+    let (before, after, rebuilt) = caught_up(&rig, &way, lost);
+    assert!(before.installed.reads_only && after.installed.writable, "{before:?} {after:?}");
+    assert_eq!(rebuilt, OBJECTS);
+    let seen = way.seen.take();
+    assert!(seen.iter().any(|moved| moved.data.is_some()));
+    assert!(seen.iter().all(|moved| moved.class == IoClass::Foreground));
 }
