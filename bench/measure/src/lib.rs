@@ -14,7 +14,6 @@ mod place;
 mod real;
 mod session;
 mod steps;
-mod whole_file;
 
 #[cfg(test)]
 mod testing;
@@ -25,4 +24,3 @@ pub use merge::{Merged, merge, placeholders};
 pub use partial::{FoundDrive, partial_of};
 pub use session::{Options, Target, measure};
 pub use steps::{Found, Step};
-pub use whole_file::write_whole;

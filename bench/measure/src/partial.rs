@@ -7,8 +7,7 @@ use crate::error::MeasureError;
 use crate::load::LARGE_BYTES;
 use crate::session::Target;
 use crate::steps::{Found, Step};
-use crate::whole_file::{beside, write_whole};
-use hw_profile::Method;
+use hw_profile::{Method, write_whole};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
@@ -19,11 +18,15 @@ use std::path::{Path, PathBuf};
 /// Of the file's fields.
 const VERSION: u32 = 1;
 const FILE_BYTES_MAX: u64 = 1 << 20;
+/// Everybody may read it.
+const RIGHTS: u32 = 0o644;
 
 /// Where the figures of a profile are kept until they are complete.
 #[must_use]
 pub fn partial_of(profile: &Path) -> PathBuf {
-    beside(profile, ".partial")
+    let mut name = profile.as_os_str().to_owned();
+    name.push(".partial");
+    PathBuf::from(name)
 }
 
 /// What figures of one run have in common.
@@ -153,7 +156,8 @@ impl Partial {
     pub(crate) fn save(&self, file: &Path) -> Result<(), MeasureError> {
         let text = serde_json::to_string_pretty(self);
         let text = text.map_err(|error| MeasureError::Host(error.into()))?;
-        write_whole(file, &(text + "\n"))
+        let failed = |error| MeasureError::File { path: file.to_owned(), error };
+        write_whole(file, &(text + "\n"), RIGHTS).map_err(failed)
     }
 
     /// Whether nothing is left to do.

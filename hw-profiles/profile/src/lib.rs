@@ -23,6 +23,7 @@ mod provenance;
 mod show;
 mod tune;
 mod validate;
+mod whole_file;
 
 #[cfg(test)]
 mod check_tests;
@@ -56,3 +57,4 @@ pub use probe::{
 pub use tune::{
     Knob, KnobFile, KnobState, Outcome, TuneChange, TuneLog, apply, knobs, revert, script,
 };
+pub use whole_file::write_whole;

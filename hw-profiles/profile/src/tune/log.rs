@@ -5,13 +5,14 @@
 
 use crate::error::ProfileError;
 use crate::load::{bad_field, read};
+use crate::whole_file::write_whole;
 use serde::{Deserialize, Serialize};
-use std::fs::File;
-use std::io::Write;
 use std::path::Path;
 
 /// Version of the log's schema.
 const LOG_SCHEMA: u32 = 1;
+/// Everybody may read it.
+const RIGHTS: u32 = 0o644;
 
 /// One value that was changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,12 +82,6 @@ impl TuneLog {
     pub fn save(&self, file: &Path) -> Result<(), ProfileError> {
         let text = toml::to_string(self)?;
         let unwritable = |source| ProfileError::Unwritable { file: file.to_owned(), source };
-        let mut name = file.as_os_str().to_owned();
-        name.push(".new");
-        let new = Path::new(&name);
-        let mut opened = File::create(new).map_err(unwritable)?;
-        opened.write_all(text.as_bytes()).map_err(unwritable)?;
-        opened.sync_all().map_err(unwritable)?;
-        std::fs::rename(new, file).map_err(unwritable)
+        write_whole(file, &text, RIGHTS).map_err(unwritable)
     }
 }

@@ -1,14 +1,12 @@
 //! Files that a command writes for its user.
 //!
 //! Invariants: a file that is there stays as it is without `--force`; with it only a regular file
-//! is replaced, by a new one with rights of its own; a file that could not be written whole is
-//! removed again.
+//! is replaced, by a new one with rights of its own; a file is there whole or not at all.
 
 use super::Refused;
 use crate::exit;
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use hw_profile::write_whole;
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// Rights of a file that everybody may read.
@@ -18,36 +16,23 @@ pub(super) const EXECUTABLE: u32 = 0o755;
 
 /// Writes a new file. `mode` is narrowed by the umask.
 pub(super) fn write(file: &Path, text: &str, mode: u32, force: bool) -> Result<(), Refused> {
-    let failed = |error: std::io::Error| {
-        (exit::FAILED, format!("{} cannot be written: {error}", file.display()))
-    };
-    if force {
-        make_room(file)?;
-    }
-    let opened = OpenOptions::new().write(true).create_new(true).mode(mode).open(file);
-    let mut opened = match opened {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            let text = format!("{} is there already; --force overwrites it", file.display());
-            return Err((exit::CONFLICT, text));
-        }
-        opened => opened.map_err(failed)?,
-    };
-    opened.write_all(text.as_bytes()).map_err(|error| {
-        // Half a profile or script must not be taken for a whole one.
-        _ = std::fs::remove_file(file);
-        failed(error)
-    })
+    refuse_existing(file, force)?;
+    write_whole(file, text, mode)
+        .map_err(|error| (exit::FAILED, format!("{} cannot be written: {error}", file.display())))
 }
 
-/// Removes a regular file; devices and directories are never meant.
-fn make_room(file: &Path) -> Result<(), Refused> {
-    let Ok(metadata) = std::fs::symlink_metadata(file) else { return Ok(()) };
-    if !metadata.is_file() {
-        let text = format!("{} is no regular file, so it is not replaced", file.display());
-        return Err((exit::CONFLICT, text));
+/// A file that is there is replaced only if the user says so; what is no file never is.
+pub(super) fn refuse_existing(file: &Path, force: bool) -> Result<(), Refused> {
+    let shown = file.display();
+    match std::fs::symlink_metadata(file) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err((exit::FAILED, format!("{shown} cannot be looked at: {error}"))),
+        Ok(metadata) if !metadata.is_file() => {
+            Err((exit::CONFLICT, format!("{shown} is no regular file, so it is not replaced")))
+        }
+        Ok(_) if force => Ok(()),
+        Ok(_) => Err((exit::CONFLICT, format!("{shown} is there already; --force overwrites it"))),
     }
-    std::fs::remove_file(file)
-        .map_err(|error| (exit::FAILED, format!("{} cannot be replaced: {error}", file.display())))
 }
 
 #[cfg(test)]
@@ -77,5 +62,6 @@ mod tests {
         let directory = PathBuf::from(place.directory("d"));
         assert_eq!(write(&directory, "new", READABLE, true).unwrap_err().0, exit::CONFLICT);
         assert!(directory.is_dir());
+        refuse_existing(&PathBuf::from(place.entry("none.toml")), false).unwrap();
     }
 }

@@ -5,14 +5,13 @@
 //! are kept beside it until then; one that could not be read back is never printed or written.
 
 use super::arguments::MeasureArguments;
-use super::{Refused, choice, plain, probe, refused};
+use super::{Refused, choice, files, plain, probe, refused};
 use crate::{exit, output, signals, sys};
 use bench_measure::{
     FoundDrive, MeasureError, Options, Target, measure, merge, partial_of, placeholders,
-    write_whole,
 };
 use hw_profile::{Machine, Method, Profile};
-use std::io::{self, ErrorKind};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(super) fn command(arguments: &MeasureArguments) -> Result<u8, Refused> {
     let out = arguments.out.as_deref();
     if let Some(file) = out {
-        refuse_existing(file, arguments.force)?;
+        files::refuse_existing(file, arguments.force)?;
     }
     // Before any thread is started: they inherit what it blocks.
     let shutdown = signals::listen().map_err(|error| (exit::FAILED, error.to_string()))?;
@@ -45,9 +44,8 @@ pub(super) fn command(arguments: &MeasureArguments) -> Result<u8, Refused> {
         output::out(&text);
         return Ok(exit::OK);
     };
-    // Somebody may have made one in the meantime.
-    refuse_existing(file, arguments.force)?;
-    write_whole(file, &text).map_err(|error| (exit::FAILED, error.to_string()))?;
+    // Somebody may have made one in the meantime: it looks again.
+    files::write(file, &text, files::READABLE, arguments.force)?;
     // Its figures are in the profile now; that it stays does no harm.
     _ = std::fs::remove_file(partial_of(file));
     output::complain(&plain(&format!("the profile is in {}", file.display())));
@@ -125,35 +123,10 @@ fn explained(error: &MeasureError, partial: Option<&Path>) -> Refused {
     (code, text)
 }
 
-/// A file that is there is replaced only if the user says so; what is no file never is.
-fn refuse_existing(file: &Path, force: bool) -> Result<(), Refused> {
-    let shown = file.display();
-    match std::fs::symlink_metadata(file) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(error) => Err((exit::FAILED, format!("{shown} cannot be looked at: {error}"))),
-        Ok(metadata) if !metadata.is_file() => {
-            Err((exit::CONFLICT, format!("{shown} is no regular file, so it is not replaced")))
-        }
-        Ok(_) if force => Ok(()),
-        Ok(_) => Err((exit::CONFLICT, format!("{shown} is there already; --force overwrites it"))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::TempDir;
-
-    #[test]
-    fn a_profile_is_replaced_by_force_only_and_a_directory_never() {
-        let place = TempDir::new();
-        let file = PathBuf::from(place.file("lab.toml", b"precious"));
-        let (code, said) = refuse_existing(&file, false).unwrap_err();
-        assert!(code == exit::CONFLICT && said.contains("--force"), "{said}");
-        refuse_existing(&file, true).unwrap();
-        refuse_existing(&PathBuf::from(place.entry("none.toml")), false).unwrap();
-        assert_eq!(refuse_existing(place.path(), true).unwrap_err().0, exit::CONFLICT);
-    }
 
     #[test]
     fn a_drive_that_no_profile_can_hold_is_refused_before_it_is_measured() {
