@@ -44,7 +44,9 @@ pub struct NumaNode {
 }
 
 impl Cpus {
-    pub(super) fn read(root: &Root) -> Self {
+    /// What the machine says of them.
+    #[must_use]
+    pub fn read(root: &Root) -> Self {
         let limits = CgroupLimits::read(root);
         let online = list(root, &format!("{CPU}/online")).unwrap_or_default();
         let status = root.text("/proc/self/status").unwrap_or_default();

@@ -1,46 +1,25 @@
 //! Run directories, from the command line's side.
 
 use super::{Refused, build_of, refused};
-use crate::{exit, output};
+use crate::{exit, logging, output};
 use bench_run::{Manifest, Settings, StoredRun, read_run, runs_to_compare, runs_to_report};
 use bench_stats::compare::Run;
+use hw_profile::{Cpus, Root};
 use std::path::{Path, PathBuf};
 
-/// `20261130-083834`, in UTC.
-fn compact_utc(unix_seconds: u64) -> String {
-    let text = utc_text(unix_seconds);
-    text.chars()
-        .filter(char::is_ascii_alphanumeric)
-        .collect::<String>()
-        .replace('T', "-")
-        .replace('Z', "")
-}
-
-/// `2026-11-30T08:38:34Z`.
-fn utc_text(unix_seconds: u64) -> String {
-    let amz = bench_client::sign::amz_date(unix_seconds);
-    let (date, time) = amz.split_at(8);
-    format!(
-        "{}-{}-{}T{}:{}:{}Z",
-        &date[..4],
-        &date[4..6],
-        &date[6..8],
-        &time[1..3],
-        &time[3..5],
-        &time[5..7]
-    )
-}
-
-/// Now, for humans.
-pub(super) fn utc_now() -> String {
-    utc_text(bench_run::unix_ms() / 1000)
+/// `20261130-083834-250` of `2026-11-30T08:38:34.250Z`.
+fn compact(utc: &str) -> String {
+    let kept = |letter: char| match letter {
+        '0'..='9' => Some(letter),
+        'T' | '.' => Some('-'),
+        _ => None,
+    };
+    utc.chars().filter_map(kept).collect()
 }
 
 /// A name that no other run has: time and process.
 pub(super) fn new_run_id() -> String {
-    let milliseconds = bench_run::unix_ms();
-    let (seconds, rest) = (milliseconds / 1000, milliseconds % 1000);
-    format!("bench-{}-{rest:03}-{}", compact_utc(seconds), std::process::id())
+    format!("bench-{}-{}", compact(&logging::utc_now()), std::process::id())
 }
 
 /// Settings as they were given, build and machine.
@@ -62,15 +41,13 @@ pub(super) fn manifest(settings: &Settings, run_id: &str, label: &str, started: 
     for (name, value) in [("run.id", run_id), ("run.label", label), ("run.started", started)] {
         manifest.insert(name.to_owned(), value.to_owned());
     }
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let cpu = read("/proc/cpuinfo");
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name"));
-    let model = model.map_or("unknown", |text| text.trim_start_matches([' ', '\t', ':']));
+    let model = Cpus::read(&Root::real()).model;
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     for (name, value) in [
-        ("machine.cpu", model.to_owned()),
+        ("machine.cpu", model.unwrap_or_else(|| "unknown".to_owned())),
         ("machine.cpus", cpus.to_string()),
-        ("machine.kernel", read("/proc/sys/kernel/osrelease").trim().to_owned()),
+        ("machine.kernel", kernel.trim().to_owned()),
     ] {
         manifest.insert(name.to_owned(), value);
     }
@@ -111,8 +88,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_written_in_utc() {
-        assert_eq!(utc_text(1_369_353_600), "2013-05-24T00:00:00Z");
-        assert_eq!(compact_utc(1_369_353_600), "20130524-000000");
+    fn a_run_is_named_by_its_time() {
+        assert_eq!(compact("2013-05-24T00:00:00.007Z"), "20130524-000000-007");
+        let (id, process) = (new_run_id(), format!("-{}", std::process::id()));
+        assert!(id.starts_with("bench-2") && id.ends_with(&process), "{id}");
+        assert_eq!(id.len(), "bench-20130524-000000-007".len() + process.len(), "{id}");
     }
 }

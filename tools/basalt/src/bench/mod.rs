@@ -9,7 +9,7 @@ mod screen;
 use crate::cli::{
     BenchArguments, BenchCommand, BenchRun, CompareArguments, ServeNullArguments, WorkerArguments,
 };
-use crate::{exit, output, signals, version};
+use crate::{exit, logging, output, signals, version};
 use bench_null::{NullServer, Options, Protocol};
 use bench_run::{ErrorClass, Party, RunError, RunOutcome, Screen as _, Worker};
 
@@ -73,7 +73,7 @@ fn run(arguments: &BenchRun) -> Result<u8, Refused> {
     options.directory.clone_from(&directory);
     let mut screen = Screen::new();
     screen.note(&format!("{run_id}: {}", plan.target));
-    let started = files::utc_now();
+    let started = logging::utc_now();
     let outcome = match bench_run::run(&plan, &options, &stop, &mut screen) {
         Ok(outcome) => outcome,
         Err(error) => {
