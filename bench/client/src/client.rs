@@ -5,10 +5,10 @@
 //! so that its end is known before the next request, which has a new connection then.
 
 use crate::body::{BodyEncoder, Fill, Signing};
-use crate::request::{Request, write_head};
+use crate::request::{Method, Request, write_head};
 use crate::response::{Head, ResponseError, ResponseParser, Sink};
 use crate::ring::{Event, Kind, Lane, Ring};
-use crate::sign::{ChunkSigner, Credentials, Signer};
+use crate::sign::{Credentials, Signer};
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -93,11 +93,8 @@ struct Connection {
     is_connected: bool,
     /// A part of the request could not be sent: the connection is of no use afterwards.
     is_cut: bool,
-    head: Vec<u8>,
-    body: Option<(Signing, u64, Option<ChunkSigner>)>,
     encoder: Option<BodyEncoder>,
     parser: ResponseParser,
-    is_head_request: bool,
 }
 
 impl Connection {
@@ -106,11 +103,8 @@ impl Connection {
             is_busy: false,
             is_connected: false,
             is_cut: false,
-            head: Vec::new(),
-            body: None,
             encoder: None,
             parser: ResponseParser::new(),
-            is_head_request: false,
         }
     }
 }
@@ -192,32 +186,17 @@ impl Client {
             hash = crate::body::payload_sha256(bytes, &mut self.scratch, &mut source);
             request.payload_sha256 = Some(&hash);
         }
-        let connection = &mut self.connections[lane.0 as usize];
-        connection.head.clear();
-        let signature =
-            write_head(&request, &self.endpoint.host, self.signer.as_mut(), &mut connection.head);
-        connection.body = request.payload_bytes.map(|bytes| {
-            let signer = self.signer.as_ref().filter(|_| request.signing == Signing::Chunked);
-            (request.signing, bytes, signer.map(|signer| signer.chunks(signature)))
-        });
-        connection.is_head_request = request.method == crate::request::Method::Head;
-        connection.is_busy = true;
-        self.begin(lane, handler);
-    }
-
-    /// Sends the request of a lane, from its beginning on.
-    fn begin<H: Handler>(&mut self, lane: Lane, handler: &mut H) {
-        let connection = &mut self.connections[lane.0 as usize];
-        connection.parser.begin(connection.is_head_request);
-        connection.is_cut = false;
         let output = self.ring.output(lane);
         output.clear();
-        output.extend_from_slice(&connection.head);
-        connection.encoder = None;
-        if let Some((signing, bytes, chunks)) = connection.body.clone() {
-            connection.encoder = Some(BodyEncoder::new(signing, bytes, chunks));
-            self.fill_output(lane, handler);
-        }
+        let signature = write_head(&request, &self.endpoint.host, self.signer.as_mut(), output);
+        let connection = &mut self.connections[lane.0 as usize];
+        connection.encoder = request.payload_bytes.map(|bytes| {
+            let signer = self.signer.as_ref().filter(|_| request.signing == Signing::Chunked);
+            BodyEncoder::new(request.signing, bytes, signer.map(|signer| signer.chunks(signature)))
+        });
+        connection.parser.begin(request.method == Method::Head);
+        (connection.is_busy, connection.is_cut) = (true, false);
+        self.fill_output(lane, handler);
         if self.connections[lane.0 as usize].is_connected {
             self.ring.send(lane);
             return;
