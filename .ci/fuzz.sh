@@ -18,7 +18,7 @@ readonly memory_max=1024
 readonly input_bytes_max=8192
 readonly input_seconds_max=20
 # A target that ran fewer inputs than these did not fuzz.
-readonly executions_min=30
+readonly executions_min=200
 
 install() {
     if ! command -v c++ >/dev/null; then

@@ -10,7 +10,7 @@ readonly log=target/twins.log
 twins=$!
 trap 'kill "$twins" 2>/dev/null || true' EXIT
 # So many steps of each world take some five minutes of one core.
-"$program" ci --steps 2500000
+"$program" ci --steps "${BASALT_SIMULATE_STEPS:-2500000}"
 code=0
 wait "$twins" || code=$?
 cat "$log"

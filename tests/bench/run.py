@@ -21,6 +21,7 @@ sys.path[:0] = [str(HERE.parent / "lib"), str(HERE)]
 
 from basalt import PASSWORD, REPOSITORY, USER, Server, binary, free_port, watchdog  # noqa: E402
 from proxy import Corrupting  # noqa: E402
+from sealing import Sealing  # noqa: E402
 from runner import Skip, Suite, number  # noqa: E402
 
 VOID = 8
@@ -518,7 +519,8 @@ def errors_are_clear():
         for wrong, said in (
             (["--mix", "fetch"], "fetch"),
             (["--size", "huge"], "huge"),
-            (["--endpoint", "https://x"], "TLS"),
+            (["--insecure"], "--insecure: it is for"),
+            (["--ca-file", "/does/not/exist", "--endpoint", "https://127.0.0.1"], "/does/not"),
             (["--rate", "1k", "--mix", "get@5k"], "--mix"),
         ):
             _, err = bench.run(*wrong, code=2)
@@ -529,6 +531,50 @@ def errors_are_clear():
         bench.env["AWS_SECRET_ACCESS_KEY"] = "wrong"
         _, err = bench.run(*short(server.endpoint), code=4)
         assert "403" in err, err
+
+
+@suite.check
+def a_load_goes_through_tls():
+    if not shutil.which("openssl"):
+        raise Skip("openssl is not installed")
+    with Server() as server, Bench() as bench:
+        server.start()
+        with Sealing(server.port) as front:
+            sizes = ["--size", "buckets(0B:5,4KiB:80,1MiB:15)", "--inflight", 8]
+            load = ["--mix", "put=30,get=70", *sizes]
+            trusting = ["--ca-file", front.authority]
+            for name in ("localhost", "127.0.0.1"):
+                made = front.connections
+                endpoint = front.endpoint(name)
+                out, err = bench.run(*short(endpoint, *load, *trusting, "--sweep"))
+                summary = bench.summary()
+                assert summary["target"] == f"s3 {endpoint}", summary["target"]
+                assert "0 wrong or missing" in out and "warning" not in err, (out, err)
+                assert summary["total"]["count"] > 100 and not summary["total"]["mismatches"], out
+                assert not any(o.get("errors") for o in summary["operations"].values()), summary
+                # Its own counters come the same way.
+                assert summary["server"]["cpu_us_per_operation"] > 0
+                # The load's eight, that of the bucket, and one that only looked who answers.
+                assert front.connections - made < 20, "connections are kept"
+            _, err = bench.run(*short(front.endpoint(), *load, "--insecure"))
+            assert "not checked" in err, err
+            manifest = (bench.runs()[-1] / "manifest.toml").read_text()
+            assert 'insecure = "true"' in manifest, manifest
+            # A worker knows neither the file nor the authority.
+            with Worker(bench.env) as worker:
+                both = [*sharing(worker), "--threads", 1, "--duration", "1s"]
+                bench.run(*short(front.endpoint(), *trusting, *both))
+            kept = len(bench.runs())
+            _, err = bench.run(*short(front.endpoint(), *load), code=6)
+            assert "cannot reach" in err and "is not trusted" in err, err
+            plain = f"https://127.0.0.1:{server.port}"
+            _, err = bench.run(*short(plain, *load, *trusting), code=6)
+            assert "cannot reach" in err, err
+            _, err = bench.run(*short(server.endpoint, *trusting), code=2)
+            assert "--ca-file: it is for" in err, err
+            assert len(bench.runs()) == kept, "a run that never was leaves nothing"
+        assert server.client().list_buckets()["Buckets"] == []
+        assert not server.panics()
 
 
 @suite.check

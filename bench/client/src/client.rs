@@ -2,13 +2,18 @@
 //!
 //! Invariants: a lane that `start` was called on is ended exactly once; no other request starts on
 //! it before; nothing is ever sent twice: a receive is under way also while a connection is idle,
-//! so that its end is known before the next request, which has a new connection then.
+//! so that its end is known before the next request, which has a new connection then. Without TLS
+//! the bytes of a request are written where they are sent from; with it (`sealed`) they wait in the
+//! lane's session until its handshake is over.
+
+mod sealed;
 
 use crate::body::{BodyEncoder, Fill, Signing};
 use crate::request::{Method, Request, write_head};
 use crate::response::{Head, ResponseError, ResponseParser, Sink};
 use crate::ring::{Event, Kind, Lane, Ring};
 use crate::sign::{Credentials, Signer};
+use crate::tls::{Session, Tls, in_plain_words};
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -26,6 +31,9 @@ pub enum ExchangeError {
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Broken(io::Error),
+    /// The server's certificate is refused, or the server speaks TLS wrongly or not at all.
+    #[error("TLS: {}", in_plain_words(.0))]
+    Tls(#[from] rustls::Error),
     /// The answer is none.
     #[error(transparent)]
     Response(#[from] ResponseError),
@@ -41,6 +49,7 @@ impl ExchangeError {
         match self {
             Self::Connect(_) => "connect",
             Self::Broken(_) => "broken",
+            Self::Tls(_) => "tls",
             Self::Response(ResponseError::Cut) => "cut",
             Self::Response(ResponseError::Malformed(_)) => "malformed",
             Self::TimedOut => "timeout",
@@ -56,7 +65,7 @@ pub trait Handler {
     fn woken(&mut self) {}
     /// A connection is being made for the request under way.
     fn connecting(&mut self, _: Lane) {}
-    /// It was made.
+    /// It was made; where TLS is spoken, its handshake is over too.
     fn connected(&mut self, lane: Lane);
     /// The answer begins.
     fn head(&mut self, lane: Lane, head: &Head);
@@ -95,16 +104,19 @@ struct Connection {
     is_cut: bool,
     encoder: Option<BodyEncoder>,
     parser: ResponseParser,
+    /// Where TLS is spoken.
+    sealed: Option<Box<Session>>,
 }
 
 impl Connection {
-    fn new() -> Self {
+    fn new(is_sealed: bool) -> Self {
         Self {
             is_busy: false,
             is_connected: false,
             is_cut: false,
             encoder: None,
             parser: ResponseParser::new(),
+            sealed: is_sealed.then(Box::default),
         }
     }
 }
@@ -116,6 +128,8 @@ pub struct Endpoint {
     pub address: SocketAddr,
     /// What the Host header says.
     pub host: String,
+    /// How TLS is spoken to it; `None`: it is not.
+    pub tls: Option<Tls>,
     /// Who asks; `None`: nobody is told.
     pub credentials: Option<Credentials>,
 }
@@ -143,7 +157,7 @@ impl Client {
             signer.map(|credentials| Signer::new(credentials, &endpoint.host, unix_seconds));
         Ok(Self {
             ring: Ring::new(lanes, INPUT_BYTES)?,
-            connections: (0..lanes).map(|_| Connection::new()).collect(),
+            connections: (0..lanes).map(|_| Connection::new(endpoint.tls.is_some())).collect(),
             endpoint,
             signer,
             events: Vec::new(),
@@ -186,10 +200,10 @@ impl Client {
             hash = crate::body::payload_sha256(bytes, &mut self.scratch, &mut source);
             request.payload_sha256 = Some(&hash);
         }
-        let output = self.ring.output(lane);
+        let connection = &mut self.connections[lane.0 as usize];
+        let output = output_of(&mut connection.sealed, &mut self.ring, lane);
         output.clear();
         let signature = write_head(&request, &self.endpoint.host, self.signer.as_mut(), output);
-        let connection = &mut self.connections[lane.0 as usize];
         connection.encoder = request.payload_bytes.map(|bytes| {
             let signer = self.signer.as_ref().filter(|_| request.signing == Signing::Chunked);
             BodyEncoder::new(request.signing, bytes, signer.map(|signer| signer.chunks(signature)))
@@ -197,14 +211,29 @@ impl Client {
         connection.parser.begin(request.method == Method::Head);
         (connection.is_busy, connection.is_cut) = (true, false);
         self.fill_output(lane, handler);
-        if self.connections[lane.0 as usize].is_connected {
-            self.ring.send(lane);
-            return;
+        let connection = &self.connections[lane.0 as usize];
+        let begun = match (connection.is_connected, connection.sealed.is_some()) {
+            (true, false) => {
+                self.ring.send(lane);
+                Ok(())
+            }
+            (true, true) => self.send_sealed(lane, handler),
+            (false, _) => {
+                handler.connecting(lane);
+                self.connect(lane)
+            }
+        };
+        if let Err(error) = begun {
+            self.end(lane, Err(error), handler);
         }
-        handler.connecting(lane);
-        if let Err(error) = self.ring.connect(lane, self.endpoint.address) {
-            self.end(lane, Err(ExchangeError::Connect(error)), handler);
+    }
+
+    fn connect(&mut self, lane: Lane) -> Result<(), ExchangeError> {
+        let session = self.connections[lane.0 as usize].sealed.as_mut();
+        if let (Some(session), Some(tls)) = (session, &self.endpoint.tls) {
+            session.begin(tls)?;
         }
+        self.ring.connect(lane, self.endpoint.address).map_err(ExchangeError::Connect)
     }
 
     /// Appends the next piece of the body to the output. `false` where there is no more.
@@ -214,7 +243,8 @@ impl Client {
             return false;
         };
         let mut source = LaneOf { handler, lane };
-        encoder.next(&mut source, self.ring.output(lane));
+        let output = output_of(&mut connection.sealed, &mut self.ring, lane);
+        encoder.next(&mut source, output);
         true
     }
 
@@ -246,13 +276,20 @@ impl Client {
 
     fn take<H: Handler>(&mut self, event: Event, handler: &mut H) {
         let lane = event.lane;
-        let connection = &mut self.connections[lane.0 as usize];
+        let connection = &self.connections[lane.0 as usize];
+        let is_sealed = connection.sealed.is_some();
         if !connection.is_busy {
-            // An idle connection ends, or the server speaks unasked.
             if connection.is_connected && event.kind == Kind::Receive {
-                connection.is_connected = false;
-                self.ring.close(lane);
+                match event.result {
+                    Ok(1..) if is_sealed => self.take_sealed_idle(lane, handler),
+                    // An idle connection ends, or the server speaks unasked.
+                    _ => self.close(lane),
+                }
             }
+            return;
+        }
+        if is_sealed {
+            self.take_sealed(event, handler);
             return;
         }
         match (event.kind, event.result) {
@@ -307,14 +344,53 @@ impl Client {
         let is_sent = connection.encoder.as_ref().is_none_or(BodyEncoder::is_ended);
         // An answer that came before the whole request did leaves the rest of it behind.
         let is_whole = is_sent && !connection.is_cut && !self.ring.is_sending(lane);
-        let keeps = outcome.is_ok() && is_whole && connection.parser.keeps_alive();
+        let is_open = connection.sealed.as_ref().is_none_or(|session| session.is_open());
+        let keeps = outcome.is_ok() && is_whole && is_open && connection.parser.keeps_alive();
         connection.is_busy = false;
         if keeps {
             self.ring.receive(lane);
         } else {
-            connection.is_connected = false;
-            self.ring.close(lane);
+            self.close(lane);
         }
         handler.ended(lane, outcome);
+    }
+
+    /// Ends a connection; where TLS is spoken, the server is told.
+    fn close(&mut self, lane: Lane) {
+        let connection = &mut self.connections[lane.0 as usize];
+        connection.is_connected = false;
+        if let Some(session) = &mut connection.sealed {
+            let words = session.end();
+            // Nothing can be said in the middle of what is being sent.
+            if !self.ring.is_sending(lane) {
+                self.ring.say_last(lane, words);
+            }
+        }
+        self.ring.close(lane);
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if self.endpoint.tls.is_none() {
+            return;
+        }
+        for lane in (0..self.ring.lane_count()).map(Lane) {
+            if self.is_connected(lane) {
+                self.close(lane);
+            }
+        }
+    }
+}
+
+/// Where the bytes of a request go: to be sent, or to be sealed before.
+fn output_of<'a>(
+    sealed: &'a mut Option<Box<Session>>,
+    ring: &'a mut Ring,
+    lane: Lane,
+) -> &'a mut Vec<u8> {
+    match sealed {
+        Some(session) => &mut session.plain,
+        None => ring.output(lane),
     }
 }

@@ -10,6 +10,7 @@ pub mod request;
 pub mod response;
 pub mod ring;
 pub mod sign;
+pub mod tls;
 mod uring;
 
 pub use body::Signing;
@@ -19,3 +20,4 @@ pub use request::{Method, Request};
 pub use response::Head;
 pub use ring::Lane;
 pub use sign::Credentials;
+pub use tls::{Tls, TlsError, Trust};

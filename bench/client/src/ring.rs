@@ -195,6 +195,17 @@ impl Ring {
         self.lanes[lane.0 as usize].socket.is_none()
     }
 
+    /// Sends a few bytes at once, as far as the socket takes them, before a connection is closed. No
+    /// send may be under way.
+    pub fn say_last(&mut self, lane: Lane, bytes: &[u8]) {
+        let state = self.state(lane);
+        assert!(!state.sending, "what is being sent goes first");
+        if let Some(socket) = state.socket.as_ref().filter(|_| !state.connecting) {
+            // Perhaps nobody hears it any more.
+            _ = socket.send_with_flags(bytes, libc_flags::DONTWAIT | libc_flags::NOSIGNAL);
+        }
+    }
+
     /// Ends a connection. Where operations are under way it is closed once they have ended; their
     /// events are not told any more.
     pub fn close(&mut self, lane: Lane) {
@@ -315,6 +326,8 @@ mod libc_flags {
     pub(super) const WAITALL: i32 = 0x100;
     /// No signal where the peer is gone.
     pub(super) const NOSIGNAL: i32 = 0x4000;
+    /// As much as there is room for, at once.
+    pub(super) const DONTWAIT: i32 = 0x40;
 }
 
 fn user_data(lane: Lane, kind: Kind) -> u64 {

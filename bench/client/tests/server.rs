@@ -1,58 +1,16 @@
 //! A client against servers that behave, and that do not.
 
-use bench_client::client::{Client, Endpoint, ExchangeError, Handler};
-use bench_client::{Head, Lane, Method, Request, Signing};
+mod common;
+
+use bench_client::Lane;
+use bench_client::client::{Client, Endpoint, ExchangeError};
+use common::{ANSWER, GET, Told, ask, payload, put, request_of};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
-
-/// What a client told.
-#[derive(Default)]
-struct Told {
-    connected: usize,
-    statuses: Vec<u16>,
-    body: Vec<u8>,
-    ended: Vec<Result<(), ExchangeError>>,
-}
-
-impl Handler for Told {
-    fn fill(&mut self, _: Lane, offset: u64, out: &mut [u8]) {
-        for (byte, at) in out.iter_mut().zip(offset..) {
-            *byte = (at % 251) as u8;
-        }
-    }
-    fn connected(&mut self, _: Lane) {
-        self.connected += 1;
-    }
-    fn head(&mut self, _: Lane, head: &Head) {
-        self.statuses.push(head.status);
-    }
-    fn body(&mut self, _: Lane, bytes: &[u8]) {
-        self.body.extend_from_slice(bytes);
-    }
-    fn ended(&mut self, _: Lane, outcome: Result<(), ExchangeError>) {
-        self.ended.push(outcome);
-    }
-}
-
-const GET: Request<'static> = Request {
-    method: Method::Get,
-    path: b"/bucket/key",
-    query: b"",
-    headers: &[],
-    payload_bytes: None,
-    signing: Signing::Unsigned,
-    payload_sha256: None,
-};
-
-fn put(bytes: u64) -> Request<'static> {
-    Request { method: Method::Put, payload_bytes: Some(bytes), ..GET }
-}
-
 fn client(address: SocketAddr) -> Client {
-    let endpoint = Endpoint { address, host: address.to_string(), credentials: None };
+    let endpoint = Endpoint { address, host: address.to_string(), tls: None, credentials: None };
     Client::new(endpoint, 2, 1_369_353_600).expect("a ring")
 }
 
@@ -61,42 +19,7 @@ fn beside<R: Send>(
     server: impl FnOnce(TcpListener) -> R + Send,
     work: impl FnOnce(&mut Client, &mut Told),
 ) -> (R, Told) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("its address");
-    std::thread::scope(|scope| {
-        let served = scope.spawn(move || server(listener));
-        let mut told = Told::default();
-        let mut client = client(address);
-        work(&mut client, &mut told);
-        drop(client);
-        (served.join().expect("the server lives"), told)
-    })
-}
-
-/// One request, until it has ended and its lane is free again.
-fn ask(client: &mut Client, told: &mut Told, request: &Request<'_>) {
-    let before = told.ended.len();
-    client.start(Lane(0), request, told);
-    while told.ended.len() == before || !client.is_free(Lane(0)) {
-        client.turn(Some(Duration::from_millis(100)), told).expect("the ring works");
-    }
-}
-
-/// Reads a request: its head, and as many bytes as it says.
-fn request_of(connection: &mut TcpStream) -> Option<Vec<u8>> {
-    let mut all = Vec::new();
-    let mut byte = [0];
-    while !all.ends_with(b"\r\n\r\n") {
-        if connection.read(&mut byte).unwrap_or(0) == 0 {
-            return None;
-        }
-        all.push(byte[0]);
-    }
-    let head = String::from_utf8(all).expect("text");
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-    let mut body = vec![0; length.map_or(0, |length| length.parse().expect("a number"))];
-    connection.read_exact(&mut body).ok()?;
-    Some(body)
+    common::beside(server, client, work)
 }
 
 #[test]
@@ -123,8 +46,7 @@ fn requests_follow_each_other_on_one_connection() {
     assert!(told.ended.iter().all(Result::is_ok), "{:?}", told.ended);
     assert_eq!((told.connected, told.statuses), (1, vec![200; 4]));
     assert_eq!(told.body, b"hello".repeat(4));
-    let expected = |bytes: u64| (0..bytes).map(|at| (at % 251) as u8).collect::<Vec<_>>();
-    assert!(bodies == [vec![], expected(4096), expected(1_000_000), vec![]]);
+    assert!(bodies == [vec![], payload(4096), payload(1_000_000), vec![]]);
 }
 
 #[test]

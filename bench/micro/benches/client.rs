@@ -72,7 +72,8 @@ fn main() {
         session_token: None,
         region: "us-east-1".to_owned(),
     };
-    let endpoint = Endpoint { address, host: address.to_string(), credentials: Some(credentials) };
+    let host = address.to_string();
+    let endpoint = Endpoint { address, host, tls: None, credentials: Some(credentials) };
     std::thread::scope(|scope| {
         scope.spawn(move || server.run().expect("it serves"));
         let mut client = Client::new(endpoint, LANES, 1_369_353_600).expect("a ring");

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 /// Operations that are started before the kernel is told and asked.
 const STARTS_MAX: usize = 16;
-/// A server that refuses connections is not asked again before so long.
+/// A server with which no connection comes about is not asked again before so long.
 const HELD_NS: u64 = 100_000_000;
 /// The longest wait: stop flags and intervals are looked after so often.
 const WAIT_NS_MAX: u64 = 50_000_000;
@@ -338,7 +338,8 @@ impl<T: Target> Generator<T> {
             let Some(under) = self.under[done.lane.0 as usize].take() else { continue };
             self.planner.end(&under.task, done.outcome == Outcome::Done);
             self.record(&under, &done);
-            if matches!(&done.outcome, Outcome::Failed(code) if code == "connect") {
+            if matches!(&done.outcome, Outcome::Failed(code) if code == "connect" || code == "tls")
+            {
                 self.held.push_back((done.ended_ns + HELD_NS, done.lane));
                 continue;
             }

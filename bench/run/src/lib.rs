@@ -16,6 +16,7 @@ mod generator;
 mod house;
 mod knee;
 mod ledger;
+mod marks;
 mod net;
 mod null;
 mod pages;
@@ -38,6 +39,7 @@ pub use drive::refuse_data;
 pub use error::{ErrorClass, RunError};
 pub use generator::{Arrival, Generator, Part, Phase};
 pub use knee::{Objective, Step, StepVerdict};
+pub use marks::Mark;
 pub use net::NetTarget;
 pub use null::NullTarget;
 pub use pages::{runs_to_compare, runs_to_report};
@@ -49,7 +51,7 @@ pub use remote::{
     Arrivals, Message, Note, Offset, Party, StartMessage, TimedMessage, Worker, WorkerClock,
     WorkersPlan,
 };
-pub use run::{Knee, Mark, Repeat, RunOptions, RunOutcome, Screen, Swept, run};
+pub use run::{Knee, Repeat, RunOptions, RunOutcome, Screen, Swept, run};
 pub use s3::S3Target;
 pub use settings::Settings;
 pub use target::{Done, Outcome, Target};

@@ -74,7 +74,10 @@ impl std::fmt::Display for TargetPlan {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Null => formatter.write_str("null"),
-            Self::S3 { endpoint, .. } => write!(formatter, "s3 http://{}", endpoint.host),
+            Self::S3 { endpoint, .. } => {
+                let scheme = if endpoint.tls.is_some() { "https" } else { "http" };
+                write!(formatter, "s3 {scheme}://{}", endpoint.host)
+            }
             Self::Raw(drive) => write!(formatter, "raw {}", drive.path.display()),
             Self::Net { address } => write!(formatter, "net tcp://{address}"),
             Self::Engine(engine) => write!(formatter, "engine {} drives", engine.count()),

@@ -6,12 +6,13 @@
 
 use crate::clock;
 use crate::cpu::MachineCpu;
-use crate::crew::{Crew, Recorded, Watcher};
+use crate::crew::{Crew, Recorded};
 use crate::drive;
 use crate::engine::Engine;
 use crate::error::RunError;
 use crate::house::House;
 use crate::knee::{Objective, Search, Step};
+use crate::marks::{Mark, Marked, Quiet};
 use crate::net;
 use crate::plan::{ArrivalPlan, RunPlan, TargetPlan};
 use crate::planner::Stage;
@@ -47,17 +48,6 @@ pub struct RunOptions {
     pub workers: Option<WorkersPlan>,
     /// Where the run's files will be; the engine's drives are made in it.
     pub directory: PathBuf,
-}
-
-/// Something to do during a run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mark {
-    /// When, since the begin of the measured repeat.
-    pub at: Duration,
-    /// What the figures show.
-    pub text: String,
-    /// A command for `sh`, if there is one.
-    pub command: Option<String>,
 }
 
 /// Who is told what goes on.
@@ -454,49 +444,4 @@ fn summary_of(plan: &RunPlan, options: &RunOptions, repeat: u32, measured: &Meas
     };
     let drain = &measured.recorded.drain;
     Summary::new(facts, &inside, drain, (client, measured.server.clone()), &Limits::default())
-}
-
-/// Shows seconds, and does nothing at any time.
-struct Quiet<'a>(&'a mut dyn Screen);
-
-impl Watcher for Quiet<'_> {
-    fn second(&mut self, second: usize, interval: &Interval) {
-        self.0.second(second, interval);
-    }
-    fn tick(&mut self, _: Duration) {}
-}
-
-/// Shows seconds, and does what was marked when its time has come.
-struct Marked<'a> {
-    screen: &'a mut dyn Screen,
-    /// In the order of their times.
-    marks: &'a [Mark],
-    done: Vec<(Duration, String)>,
-}
-
-impl Watcher for Marked<'_> {
-    fn second(&mut self, second: usize, interval: &Interval) {
-        self.screen.second(second, interval);
-    }
-
-    fn tick(&mut self, since_begin: Duration) {
-        while let Some(mark) = self.marks.get(self.done.len()).filter(|mark| mark.at <= since_begin)
-        {
-            let mut text = mark.text.clone();
-            if let Some(command) = &mark.command {
-                // It goes on beside the run; whoever gave it sees what it prints.
-                // Its own thread's end is nobody's business; figures go to standard output.
-                let started = std::process::Command::new("sh")
-                    .arg("-c")
-                    .arg(command)
-                    .stdout(std::io::stderr())
-                    .spawn();
-                if let Err(error) = started {
-                    text = format!("{text} (not started: {error})");
-                }
-            }
-            self.screen.note(&format!("at {:.1} s: {text}", since_begin.as_secs_f64()));
-            self.done.push((since_begin, text));
-        }
-    }
 }

@@ -189,7 +189,8 @@ impl Handler for Ear<'_> {
     }
 
     fn connected(&mut self, lane: Lane) {
-        self.exchanges[lane.0 as usize].connected(self.shared.woken_ns);
+        // Not when the kernel told: the end of a handshake of TLS is this side's work.
+        self.exchanges[lane.0 as usize].connected(clock::now_ns());
     }
 
     fn head(&mut self, lane: Lane, head: &Head) {

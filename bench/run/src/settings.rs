@@ -5,6 +5,7 @@
 
 mod engine;
 mod targets;
+mod tls;
 mod values;
 mod workers;
 
@@ -64,9 +65,16 @@ pub struct Settings {
     /// Let puts overwrite what is on the drive
     #[arg(long)]
     pub overwrite_drive: bool,
-    /// The server [default: http://127.0.0.1:9000; of the target net tcp://127.0.0.1:9009]
+    /// The server, http or https [default: http://127.0.0.1:9000; of the target net
+    /// tcp://127.0.0.1:9009]
     #[arg(long, value_name = "URL")]
     pub endpoint: Option<String>,
+    /// File of certificates (PEM): authorities that are trusted beside those this machine knows
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<String>,
+    /// Check no certificate: whoever answers is believed
+    #[arg(long)]
+    pub insecure: bool,
     /// Access key [default: AWS_ACCESS_KEY_ID]
     #[arg(long, value_name = "KEY")]
     pub access_key: Option<String>,
@@ -193,6 +201,10 @@ pub struct Settings {
     /// Server process on this machine whose CPU time is taken [default: basalt's own metrics]
     #[arg(long, value_name = "PID")]
     pub server_pid: Option<String>,
+    /// The text of `ca_file`, where it is a conductor's.
+    #[arg(skip)]
+    #[serde(skip)]
+    pub authorities: Option<String>,
 }
 
 /// A text alone, as a file may have it, or a list of them.

@@ -47,6 +47,7 @@ fn samples() -> Vec<Vec<u8>> {
         Message::Start(StartMessage {
             run_id: "bench-1".to_owned(),
             settings: "keys = \"500\"\n".to_owned(),
+            authorities: "-----BEGIN CERTIFICATE-----\n".to_owned(),
             first_thread: 2,
             threads: 2,
             unix_ms: 1_790_000_000_000,

@@ -101,6 +101,7 @@ mod tests {
             ("GPL-3.0-only AND MIT", false),
             ("(MIT OR Apache-2.0) AND Unicode-3.0", true),
             ("(MIT OR Apache-2.0) AND LGPL-3.0-only", false),
+            ("Apache-2.0 AND ISC", true),
             ("ISC AND (Apache-2.0 OR ISC) AND OpenSSL", true),
             ("MIT OR Apache-2.0 AND GPL-3.0-only", true),
             ("Apache-2.0 WITH LLVM-exception OR MPL-2.0", true),

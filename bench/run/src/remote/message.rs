@@ -1,7 +1,8 @@
 //! What conductor and worker say to each other, as bytes.
 //!
 //! Shape, little-endian: a kind u8, then the fields of that kind one after the other; a text is
-//! its length u16 and that many bytes of UTF-8. docs/format/bench-worker.md has the table.
+//! its length u16 (a long one u32) and that many bytes of UTF-8. docs/format/bench-worker.md has the
+//! table.
 //!
 //! Invariants: every length is bounded before anything is taken on its word; nothing may follow a
 //! message; what `decode` accepts, `encode` writes the same way; no input makes it panic.
@@ -15,7 +16,7 @@ use bench_model::{Mismatch, RATE_MAX};
 use bench_stats::{Cursor, INTERVAL_BYTES_MAX, Interval};
 
 /// What this build speaks; the first message of a worker names it.
-const PROTOCOL: u16 = 1;
+const PROTOCOL: u16 = 2;
 /// What the first message begins with.
 const MAGIC: [u8; 4] = *b"BSBW";
 /// The most bytes of a message.
@@ -24,6 +25,8 @@ pub(crate) const MESSAGE_BYTES_MAX: usize = INTERVAL_BYTES_MAX + 64;
 pub(crate) const HELLO_BYTES_MAX: usize = 1024;
 /// The longest text: settings.
 pub(crate) const TEXT_BYTES_MAX: usize = u16::MAX as usize;
+/// The longest text of certificates of authorities.
+pub(crate) const AUTHORITIES_BYTES_MAX: usize = 1 << 20;
 /// Wrong answers of one thread and stage; it keeps no more.
 const MISMATCHES_MAX: usize = 100;
 
@@ -107,6 +110,9 @@ pub struct StartMessage {
     pub run_id: String,
     /// Its settings, as a scenario file has them; `threads` are those of all workers.
     pub settings: String,
+    /// Certificates of authorities to trust beside those that the worker knows, in PEM; may be
+    /// empty.
+    pub authorities: String,
     /// The worker's first thread.
     pub first_thread: u32,
     /// How many it runs.
@@ -270,12 +276,33 @@ fn damaged(problem: &str) -> RunError {
 
 /// A text, cut where it would be too long to be read.
 fn put_text(text: &str, out: &mut Vec<u8>) {
-    let mut end = text.len().min(TEXT_BYTES_MAX);
+    let text = cut(text, TEXT_BYTES_MAX);
+    out.extend_from_slice(&u16::try_from(text.len()).unwrap_or(u16::MAX).to_le_bytes());
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// Certificates of authorities, cut as a text is: the settings refuse more before.
+fn put_authorities(text: &str, out: &mut Vec<u8>) {
+    let text = cut(text, AUTHORITIES_BYTES_MAX);
+    out.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn cut(text: &str, bytes_max: usize) -> &str {
+    let mut end = text.len().min(bytes_max);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    out.extend_from_slice(&u16::try_from(end).unwrap_or(u16::MAX).to_le_bytes());
-    out.extend_from_slice(&text.as_bytes()[..end]);
+    &text[..end]
+}
+
+fn take_authorities(cursor: &mut Cursor<'_>) -> Result<String, RunError> {
+    let length = cursor.u32()? as usize;
+    if length > AUTHORITIES_BYTES_MAX {
+        return Err(damaged(&format!("{length} bytes of authorities")));
+    }
+    let text = std::str::from_utf8(cursor.slice(length)?);
+    Ok(text.map_err(|_| damaged("a text is no UTF-8"))?.to_owned())
 }
 
 fn take_hello(cursor: &mut Cursor<'_>) -> Result<Message, RunError> {
@@ -299,6 +326,7 @@ fn take_hello(cursor: &mut Cursor<'_>) -> Result<Message, RunError> {
 fn put_start(start: &StartMessage, out: &mut Vec<u8>) {
     put_text(&start.run_id, out);
     put_text(&start.settings, out);
+    put_authorities(&start.authorities, out);
     out.extend_from_slice(&start.first_thread.to_le_bytes());
     out.extend_from_slice(&start.threads.to_le_bytes());
     out.extend_from_slice(&start.unix_ms.to_le_bytes());
@@ -308,6 +336,7 @@ fn take_start(cursor: &mut Cursor<'_>) -> Result<StartMessage, RunError> {
     Ok(StartMessage {
         run_id: cursor.text()?,
         settings: cursor.text()?,
+        authorities: take_authorities(cursor)?,
         first_thread: cursor.u32()?,
         threads: cursor.u32()?,
         unix_ms: cursor.u64()?,

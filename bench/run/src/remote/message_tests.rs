@@ -42,6 +42,7 @@ fn all() -> Vec<Message> {
         Message::Start(StartMessage {
             run_id: "run-1".to_owned(),
             settings: "keys = \"5\"\n".to_owned(),
+            authorities: "-----BEGIN CERTIFICATE-----\n".to_owned(),
             first_thread: 2,
             threads: 2,
             unix_ms: 7,
@@ -103,7 +104,29 @@ fn another_version_is_named() {
     let mut bytes = encoded(&all()[0]);
     bytes[5] = 77;
     let message = Message::decode(&bytes).unwrap_err().to_string();
-    assert!(message.contains("speaks version 77, this build version 1"), "{message}");
+    assert!(message.contains("speaks version 77, this build version 2"), "{message}");
+}
+
+#[test]
+fn authorities_have_a_bound() {
+    let start = |bytes: usize| StartMessage {
+        run_id: String::new(),
+        settings: String::new(),
+        authorities: "x".repeat(bytes),
+        first_thread: 0,
+        threads: 1,
+        unix_ms: 0,
+    };
+    let longest = Message::Start(start(AUTHORITIES_BYTES_MAX));
+    let mut bytes = encoded(&longest);
+    assert_eq!(Message::decode(&bytes).unwrap(), longest);
+    assert_eq!(encoded(&Message::Start(start(AUTHORITIES_BYTES_MAX + 1))), bytes, "it is cut");
+    // Kind, and two texts of nothing.
+    let length = u32::try_from(AUTHORITIES_BYTES_MAX + 1).unwrap();
+    bytes[5..9].copy_from_slice(&length.to_le_bytes());
+    bytes.push(b'x');
+    let message = Message::decode(&bytes).unwrap_err().to_string();
+    assert!(message.contains("authorities"), "{message}");
 }
 
 #[test]

@@ -20,6 +20,7 @@ pub use offset::Offset;
 pub use worker::{Note, Worker};
 pub use workers::{WorkerClock, WorkersPlan};
 
+pub(crate) use message::AUTHORITIES_BYTES_MAX;
 pub(crate) use workers::Workers;
 
 #[cfg(test)]

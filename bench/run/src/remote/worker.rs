@@ -237,7 +237,7 @@ impl<'a> Session<'a> {
 
     /// Starts this worker's share of the threads.
     fn start(&self, start: &StartMessage) -> Result<(RunPlan, Threads), RunError> {
-        let settings = Settings::of_conductor(&start.settings)?;
+        let settings = Settings::of_conductor(&start.settings, &start.authorities)?;
         let (plan, _) = settings.check_at(&start.run_id, start.unix_ms)?;
         let end = start.first_thread.checked_add(start.threads);
         let Some(end) = end.filter(|end| start.threads > 0 && *end <= plan.threads) else {

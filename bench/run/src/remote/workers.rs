@@ -138,6 +138,7 @@ impl Workers {
             let start = StartMessage {
                 run_id: away.run_id.clone(),
                 settings: settings.clone(),
+                authorities: away.settings.authorities.clone().unwrap_or_default(),
                 first_thread: place * share,
                 threads: share,
                 unix_ms,

@@ -5,7 +5,7 @@
 //! checked.
 
 use super::Settings;
-use super::values::{address_of, endpoint_of, size, wrong};
+use super::values::{address_of, size, wrong};
 use crate::clock;
 use crate::drive;
 use crate::error::RunError;
@@ -67,6 +67,8 @@ impl Settings {
             ("--dir", self.dir.is_some(), of_engine),
             ("--overwrite-drive", self.overwrite_drive, of_drive),
             ("--endpoint", self.endpoint.is_some(), of_servers),
+            ("--ca-file", self.ca_file.is_some(), of_store),
+            ("--insecure", self.insecure, of_store),
             ("--access-key", self.access_key.is_some(), of_store),
             ("--secret-key-file", self.secret_key_file.is_some(), of_store),
             ("--bucket", self.bucket.is_some(), of_store),
@@ -94,7 +96,7 @@ impl Settings {
         if !is_name {
             return Err(wrong("--bucket", format!("{bucket:?} is no name of a bucket")));
         }
-        let endpoint = Endpoint { credentials: self.credentials()?, ..endpoint_of(url)? };
+        let endpoint = Endpoint { credentials: self.credentials()?, ..self.endpoint_of(url)? };
         Ok(TargetPlan::S3 { endpoint, bucket })
     }
 

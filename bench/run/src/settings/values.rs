@@ -3,7 +3,7 @@
 use crate::error::RunError;
 use crate::plan::Verify;
 use crate::run::Mark;
-use bench_client::{Endpoint, Signing};
+use bench_client::Signing;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
@@ -63,17 +63,7 @@ pub(super) fn percent(setting: &'static str, text: Option<&str>) -> Result<u8, R
     Ok(u8::try_from(value).unwrap_or(100))
 }
 
-/// An endpoint of a URL, without credentials.
-pub(super) fn endpoint_of(url: &str) -> Result<Endpoint, RunError> {
-    if url.starts_with("https://") {
-        let problem = "TLS is not spoken here yet; give the address of a plain listener";
-        return Err(wrong("--endpoint", format!("{url:?}: {problem}")));
-    }
-    let (address, host) = address_of(url, "http://")?;
-    Ok(Endpoint { address, host, credentials: None })
-}
-
-/// Address, and host as it was written, of a URL of a scheme; the usual port is 80.
+/// Address, and host as it was written, of a URL of a scheme; the usual port is 80, with TLS 443.
 pub(super) fn address_of(url: &str, scheme: &str) -> Result<(SocketAddr, String), RunError> {
     let problem = |problem: &str| wrong("--endpoint", format!("{url:?}: {problem}"));
     let host = url.strip_prefix(scheme);
@@ -82,8 +72,11 @@ pub(super) fn address_of(url: &str, scheme: &str) -> Result<(SocketAddr, String)
     if host.is_empty() || host.contains(['/', '?', '#', '@']) {
         return Err(problem("it has a host and a port, and nothing behind them"));
     }
-    let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-    let with_port = if has_port { host.to_owned() } else { format!("{host}:80") };
+    let with_port = match parted(host) {
+        (_, Some(_)) => host.to_owned(),
+        (_, None) if scheme == "https://" => format!("{host}:443"),
+        (_, None) => format!("{host}:80"),
+    };
     let found = with_port.to_socket_addrs().map_err(|error| problem(&error.to_string()))?;
     let addresses: Vec<SocketAddr> = found.collect();
     // A name may have several, and nobody at the first.
@@ -95,6 +88,18 @@ pub(super) fn address_of(url: &str, scheme: &str) -> Result<(SocketAddr, String)
         [first, ..] => *addresses.iter().find(answers).unwrap_or(first),
     };
     Ok((address, host.to_owned()))
+}
+
+/// Name or address and port of a host as it stands in a URL.
+fn parted(host: &str) -> (&str, Option<u16>) {
+    let with_port = host.rsplit_once(':').map(|(name, port)| (name, port.parse().ok()));
+    with_port.filter(|(_, port)| port.is_some()).unwrap_or((host, None))
+}
+
+/// Name or address of a host, as certificates have it: an address of IPv6 without its brackets.
+pub(super) fn name_of(host: &str) -> &str {
+    let name = parted(host).0;
+    name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name)
 }
 
 pub(super) fn signing_of(text: &str) -> Result<Signing, RunError> {

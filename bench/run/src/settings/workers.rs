@@ -1,7 +1,8 @@
 //! Settings of a run that several machines drive: what workers are told of them.
 //!
 //! Invariants: credentials, commands, files and processes are of one machine and stay there: the
-//! conductor does not send them, and a worker takes none.
+//! conductor does not send them, and a worker takes none. Of the file of authorities its text is
+//! sent, beside the settings.
 
 use super::Settings;
 use super::values::wrong;
@@ -60,10 +61,12 @@ impl Settings {
         toml::to_string(&settings).map_err(|error| RunError::Message { problem: error.to_string() })
     }
 
-    /// What a worker takes of that text.
-    pub(crate) fn of_conductor(text: &str) -> Result<Self, RunError> {
+    /// What a worker takes of that text, and of that of the authorities.
+    pub(crate) fn of_conductor(text: &str, authorities: &str) -> Result<Self, RunError> {
         let wrong = |error: toml::de::Error| RunError::Message { problem: error.to_string() };
-        toml::from_str::<Self>(text).map_err(wrong)?.without_what_is_local()
+        let authorities = Some(authorities.to_owned()).filter(|text| !text.is_empty());
+        let settings = toml::from_str::<Self>(text).map_err(wrong)?;
+        Self { ca_file: None, authorities, ..settings }.without_what_is_local()
     }
 
     fn without_what_is_local(&self) -> Result<Self, RunError> {
@@ -76,6 +79,8 @@ impl Settings {
             workers: None,
             access_key: None,
             secret_key_file: None,
+            ca_file: None,
+            authorities: self.authorities_pem()?,
             at: Vec::new(),
             server_pid: None,
             ..self.clone()
@@ -106,14 +111,32 @@ mod tests {
         let plan = plan(&settings).unwrap().unwrap();
         assert_eq!(plan.addresses, ["a:1", "[::1]:2"]);
         let text = plan.settings.text_for_threads(8).unwrap();
-        let told = Settings::of_conductor(&text).unwrap();
+        let told = Settings::of_conductor(&text, "").unwrap();
         let expected = Settings {
             keys: Some("500".to_owned()),
             threads: Some("8".to_owned()),
             ..Settings::default()
         };
         assert_eq!(told, expected);
-        assert!(Settings::of_conductor("at = [\"1s exec:rm\"]").unwrap().at.is_empty());
+        assert!(Settings::of_conductor("at = [\"1s exec:rm\"]", "").unwrap().at.is_empty());
+    }
+
+    #[test]
+    fn of_the_file_of_authorities_the_text_is_sent() {
+        let path = std::env::temp_dir().join(format!("bench-authorities-{}", std::process::id()));
+        std::fs::write(&path, "the authorities").unwrap();
+        let mut settings = of_workers("a:1");
+        settings.ca_file = Some(path.display().to_string());
+        let away = plan(&settings).unwrap().unwrap().settings;
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(away.authorities.as_deref(), Some("the authorities\n"));
+        let text = away.text_for_threads(1).unwrap();
+        assert!(!text.contains("authorities") && !text.contains("ca_file"), "{text}");
+        // A file of the worker's machine is not read, whatever the conductor says.
+        let told = Settings::of_conductor("ca_file = \"/etc/passwd\"", "sent").unwrap();
+        assert_eq!((told.ca_file, told.authorities.as_deref()), (None, Some("sent")));
+        settings.ca_file = Some("/does/not/exist".to_owned());
+        assert!(plan(&settings).unwrap_err().to_string().contains("/does/not/exist"));
     }
 
     #[test]
@@ -135,8 +158,8 @@ mod tests {
         let mut settings = of_workers("a:1");
         settings.size = Some("file:cdf.csv".to_owned());
         assert!(plan(&settings).unwrap_err().to_string().contains("--size"));
-        assert!(Settings::of_conductor("size = \"file:/etc/passwd\"").is_err());
-        assert!(Settings::of_conductor("kyes = \"1\"").is_err());
+        assert!(Settings::of_conductor("size = \"file:/etc/passwd\"", "").is_err());
+        assert!(Settings::of_conductor("kyes = \"1\"", "").is_err());
         assert!(plan(&Settings::default()).unwrap().is_none());
     }
 }

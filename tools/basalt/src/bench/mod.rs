@@ -11,7 +11,7 @@ use crate::cli::{
 };
 use crate::{exit, logging, output, signals, version};
 use bench_null::{NullServer, Options, Protocol};
-use bench_run::{ErrorClass, Party, RunError, RunOutcome, Screen as _, Worker};
+use bench_run::{ErrorClass, Party, RunError, RunOutcome, Screen as _, TargetPlan, Worker};
 
 use bench_stats::compare::{Options as CompareOptions, Rule, compare};
 use screen::Screen;
@@ -73,6 +73,9 @@ fn run(arguments: &BenchRun) -> Result<u8, Refused> {
     options.directory.clone_from(&directory);
     let mut screen = Screen::new();
     screen.note(&format!("{run_id}: {}", plan.target));
+    if settings.insecure && matches!(plan.target, TargetPlan::S3 { .. }) {
+        screen.note("warning: --insecure: the certificate is not checked, anybody may answer");
+    }
     let started = logging::utc_now();
     let outcome = match bench_run::run(&plan, &options, &stop, &mut screen) {
         Ok(outcome) => outcome,
