@@ -1,8 +1,8 @@
 //! Values of settings, read from their texts. An error names the setting and says what is valid.
 
 use crate::error::RunError;
+use crate::marks::Mark;
 use crate::plan::Verify;
-use crate::run::Mark;
 use bench_client::Signing;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
