@@ -18,6 +18,7 @@ use std::io::{self, ErrorKind, Seek, SeekFrom};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 /// The file that is made in a directory.
 const SCRATCH_NAME: &str = "basalt-measure.data";
@@ -116,10 +117,10 @@ impl Place {
     }
 
     /// Removes the file that a run has noted as its own, if it is still there; another one stays.
-    pub(crate) fn clear(&self, record: &FoundDrive) -> Result<(), MeasureError> {
+    pub(crate) fn clear(&self, record: &FoundDrive, stop: &AtomicBool) -> Result<(), MeasureError> {
         let Self::File(path) = self else { return Ok(()) };
         match std::fs::symlink_metadata(path) {
-            Ok(metadata) if is_noted(&metadata, record) => clear_leftover(path, record),
+            Ok(metadata) if is_noted(&metadata, record) => clear_leftover(path, record, stop),
             Err(error) if error.kind() != ErrorKind::NotFound => Err(in_file(path)(error)),
             _ => Ok(()),
         }
@@ -131,10 +132,11 @@ impl Place {
         record: &mut FoundDrive,
         options: &Options,
         sharers: u64,
+        stop: &AtomicBool,
     ) -> Result<Opened, MeasureError> {
         match self {
-            Self::File(path) => open_file(path, record, options, sharers),
-            Self::Device(path, device) => open_device(path, *device, record, options),
+            Self::File(path) => open_file(path, record, options, sharers, stop),
+            Self::Device(path, device) => open_device(path, *device, record, options, stop),
         }
     }
 }
@@ -158,8 +160,9 @@ fn open_file(
     record: &mut FoundDrive,
     options: &Options,
     sharers: u64,
+    stop: &AtomicBool,
 ) -> Result<Opened, MeasureError> {
-    clear_leftover(path, record)?;
+    clear_leftover(path, record, stop)?;
     let directory = directory_of(path);
     let available = (options.available_bytes)(directory).map_err(in_file(directory))?;
     let span_bytes = span_of(path, record.span_bytes, options, available / sharers.max(1))?;
@@ -217,7 +220,7 @@ fn is_noted(metadata: &Metadata, record: &FoundDrive) -> bool {
 }
 
 /// Removes the file of an earlier run that was killed.
-fn clear_leftover(path: &Path, record: &FoundDrive) -> Result<(), MeasureError> {
+fn clear_leftover(path: &Path, record: &FoundDrive, stop: &AtomicBool) -> Result<(), MeasureError> {
     let metadata = match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         found => found.map_err(in_file(path))?,
@@ -228,7 +231,10 @@ fn clear_leftover(path: &Path, record: &FoundDrive) -> Result<(), MeasureError> 
         return Err(refused(path, problem));
     }
     let file = File::open(path).map_err(in_file(path))?;
-    if patiently(|| Ok(file.try_lock()?)).is_err() {
+    let is_locked = patiently(stop, || Ok(file.try_lock()?)).is_ok();
+    // Whoever was waiting for it too may have made another one of this name meanwhile.
+    let is_the_same = std::fs::symlink_metadata(path).is_ok_and(|found| is_noted(&found, record));
+    if !is_locked || !is_the_same {
         return Err(refused(path, "another process measures it"));
     }
     std::fs::remove_file(path).map_err(in_file(path))
@@ -257,6 +263,7 @@ fn open_device(
     device: u64,
     record: &mut FoundDrive,
     options: &Options,
+    stop: &AtomicBool,
 ) -> Result<Opened, MeasureError> {
     if !options.may_destroy {
         return Err(refused(
@@ -267,10 +274,11 @@ fn open_device(
     let mut direct = OpenOptions::new();
     // The kernel refuses it while anybody else has it: a mount, a volume, a server.
     direct.read(true).write(true).custom_flags(libc::O_DIRECT | libc::O_EXCL);
-    let mut file = patiently(|| direct.open(path)).map_err(|error| match error.raw_os_error() {
-        Some(libc::EBUSY) => refused(path, "it is in use: mounted, held or opened by another"),
-        _ => in_file(path)(error),
-    })?;
+    let mut file =
+        patiently(stop, || direct.open(path)).map_err(|error| match error.raw_os_error() {
+            Some(libc::EBUSY) => refused(path, "it is in use: mounted, held or opened by another"),
+            _ => in_file(path)(error),
+        })?;
     let metadata = file.metadata().map_err(in_file(path))?;
     if !metadata.file_type().is_block_device() || metadata.rdev() != device {
         return Err(refused(path, "it became another one while it was looked at; try again"));
@@ -294,8 +302,9 @@ fn open_device(
     let reader = File::open(&opened).map_err(in_file(path))?;
     refuse_full_ends(path, &reader, all_bytes)?;
     // With figures it is what an earlier run wrote. One that was killed before its first figure must be
-    // cleared by hand: a span alone does not prove that anything was written.
-    if record.found.is_empty() {
+    // cleared by hand: a span alone does not prove that anything was written. A device that is known by
+    // its path alone may be another one after a restart of the machine.
+    if record.found.is_empty() || record.identity.starts_with("path:") {
         refuse_full_inside(path, &reader, inner_bytes)?;
     }
     note_span(record, span_bytes);
@@ -368,7 +377,9 @@ mod tests {
 
     fn opened(path: &Path, record: &mut FoundDrive) -> Result<Opened, String> {
         let place = Place::find(path).map_err(|error| error.to_string())?;
-        place.open(record, &options(), 1).map_err(|error| error.to_string())
+        place
+            .open(record, &options(), 1, &AtomicBool::new(false))
+            .map_err(|error| error.to_string())
     }
 
     #[test]

@@ -168,7 +168,7 @@ impl Session<'_> {
         let mut is_changed = false;
         for (target, record) in targets.iter().zip(&mut self.partial.drives) {
             if record.scratch.is_some() {
-                Place::find(&target.path)?.clear(record)?;
+                Place::find(&target.path)?.clear(record, self.stop)?;
                 record.scratch = None;
                 is_changed = true;
             }
@@ -200,7 +200,8 @@ impl Session<'_> {
         for (index, place) in places.iter().enumerate() {
             let sharers = systems.iter().filter(|system| **system == systems[index]).count();
             let record = &mut self.partial.drives[index];
-            let Opened { drive, scratch } = place.open(record, options, sharers as u64)?;
+            let Opened { drive, scratch } =
+                place.open(record, options, sharers as u64, self.stop)?;
             scratches.extend(scratch.map(|scratch| (index, scratch)));
             let line = format!("{}  {} bytes are used", record.path, record.span_bytes);
             drives.push(Box::new(drive));

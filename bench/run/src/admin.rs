@@ -14,6 +14,7 @@ use std::time::Duration;
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// No request may take longer.
 const TIMEOUT_NS: u64 = 60_000_000_000;
+const TURN: Duration = Duration::from_millis(100);
 
 /// A client that waits for each answer.
 pub(crate) struct Admin {
@@ -87,9 +88,14 @@ impl Admin {
         self.client.set_time(clock::unix_seconds());
         let mut answer = Answer { text_out: text, ..Answer::default() };
         let begin_ns = clock::now_ns();
+        // The end of a connection that was idle is known only to who asks for it.
+        self.client.turn(Some(Duration::ZERO), &mut answer)?;
+        while !self.client.is_free(Lane(0)) {
+            self.client.turn(Some(TURN), &mut answer)?;
+        }
         self.client.start(Lane(0), request, &mut answer);
         while answer.outcome.is_none() || !self.client.is_free(Lane(0)) {
-            self.client.turn(Some(Duration::from_millis(100)), &mut answer)?;
+            self.client.turn(Some(TURN), &mut answer)?;
             if clock::now_ns() - begin_ns > TIMEOUT_NS {
                 self.client.abort(Lane(0), &mut answer);
             }
@@ -253,6 +259,43 @@ fn unescaped(text: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
+    #[test]
+    fn a_connection_that_ended_while_idle_is_no_failure() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (ended, end) = std::sync::mpsc::channel();
+        let server = shards_executor::start_thread_on("server", &[], move || {
+            for _ in 0..2 {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    let mut byte = [0];
+                    stream.read_exact(&mut byte).unwrap();
+                    head.push(byte[0]);
+                }
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
+                drop(stream);
+                ended.send(()).unwrap();
+            }
+        })
+        .unwrap();
+        let host = address.to_string();
+        let endpoint = Endpoint { address, host, tls: None, credentials: None };
+        let Ok(mut admin) = Admin::new(&endpoint, "bucket") else {
+            eprintln!("untested: io_uring is refused here");
+            return;
+        };
+        for _ in 0..2 {
+            let answer = admin.ask(Method::Head, "/bucket", b"").unwrap();
+            assert_eq!(answer.status, 200);
+            // Nobody looks at the connection while it ends.
+            end.recv().unwrap();
+        }
+        server.join().unwrap();
+    }
 
     #[test]
     fn a_page_is_read_from_its_xml() {

@@ -83,7 +83,7 @@ pub(crate) fn open(
         options.custom_flags(libc::O_DIRECT | libc::O_EXCL);
     }
     let mut file =
-        patiently(|| options.open(path)).map_err(|error| match error.raw_os_error() {
+        patiently(stop, || options.open(path)).map_err(|error| match error.raw_os_error() {
             Some(libc::EINVAL) => refused(path, NO_DIRECT),
             Some(libc::EBUSY) => refused(path, "it is in use: mounted, held or opened by another"),
             _ => in_file(path)(error),
@@ -96,7 +96,7 @@ pub(crate) fn open(
         return Ok(file);
     }
     if plan.is_written {
-        patiently(|| Ok(file.try_lock()?)).map_err(|error| match error.kind() {
+        patiently(stop, || Ok(file.try_lock()?)).map_err(|error| match error.kind() {
             ErrorKind::WouldBlock => refused(path, "another process uses it"),
             _ => in_file(path)(error),
         })?;

@@ -73,12 +73,23 @@ impl Settings {
         if bytes.len() >= AUTHORITIES_BYTES_MAX {
             return Err(wrong("--ca-file", format!("{path} is too long: it has 1 MiB or more")));
         }
-        // Notes between certificates may be in any encoding; certificates are ASCII.
-        bytes.retain(u8::is_ascii);
-        // The last line may be without its end.
-        bytes.push(b'\n');
-        Ok(String::from_utf8(bytes).ok())
+        Ok(Some(certificates_of(&String::from_utf8_lossy(&bytes))))
     }
+}
+
+/// The certificates of a text in PEM, and nothing else: a server's own file may hold its key as well,
+/// which must not travel to workers.
+fn certificates_of(text: &str) -> String {
+    let (mut certificates, mut is_inside) = (String::new(), false);
+    for line in text.lines() {
+        is_inside |= line.starts_with("-----BEGIN CERTIFICATE-----");
+        if is_inside {
+            certificates.push_str(line);
+            certificates.push('\n');
+        }
+        is_inside &= !line.starts_with("-----END CERTIFICATE-----");
+    }
+    certificates
 }
 
 #[cfg(test)]

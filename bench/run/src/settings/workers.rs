@@ -124,12 +124,15 @@ mod tests {
     #[test]
     fn of_the_file_of_authorities_the_text_is_sent() {
         let path = std::env::temp_dir().join(format!("bench-authorities-{}", std::process::id()));
-        std::fs::write(&path, "the authorities").unwrap();
+        let authority = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+        let key = "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----";
+        std::fs::write(&path, format!("{authority}a note\n{key}\n{authority}{key}")).unwrap();
         let mut settings = of_workers("a:1");
         settings.ca_file = Some(path.display().to_string());
         let away = plan(&settings).unwrap().unwrap().settings;
         std::fs::remove_file(&path).unwrap();
-        assert_eq!(away.authorities.as_deref(), Some("the authorities\n"));
+        // A key stays where it is.
+        assert_eq!(away.authorities, Some(authority.repeat(2)));
         let text = away.text_for_threads(1).unwrap();
         assert!(!text.contains("authorities") && !text.contains("ca_file"), "{text}");
         // A file of the worker's machine is not read, whatever the conductor says.

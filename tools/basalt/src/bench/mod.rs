@@ -121,7 +121,7 @@ fn conclude(outcome: &RunOutcome) -> u8 {
         output::out(&format!("worker {worker}\n"));
     }
     if let Some(knee) = &outcome.knee {
-        output::out(&screen::knee_text(knee));
+        output::out(&screen::knee_text(knee, outcome.is_interrupted));
     }
     if let Some(swept) = &outcome.swept {
         output::out(&match swept.right + swept.wrong {

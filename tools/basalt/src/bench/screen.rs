@@ -101,7 +101,7 @@ fn time_text(us: f64) -> String {
 }
 
 /// What a search for the knee came to.
-pub(super) fn knee_text(knee: &bench_run::Knee) -> String {
+pub(super) fn knee_text(knee: &bench_run::Knee, is_interrupted: bool) -> String {
     let mut rows = vec![["rate", "reached", "latency", ""].map(str::to_owned).to_vec()];
     for step in &knee.steps {
         rows.push(vec![
@@ -118,6 +118,10 @@ pub(super) fn knee_text(knee: &bench_run::Knee) -> String {
     let mut text = format!("\n{}", crate::output::table(&rows));
     let is_client = knee.steps.last().map(|step| step.verdict) == Some(StepVerdict::ClientLimited);
     _ = match knee.rate {
+        Some(rate) if is_interrupted => {
+            writeln!(text, "at least {rate:.0} per second: the search was interrupted")
+        }
+        None if is_interrupted => writeln!(text, "no knee yet: the search was interrupted"),
         Some(rate) if is_client => {
             writeln!(text, "at least {rate:.0} per second: the client could do no more")
         }
