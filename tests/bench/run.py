@@ -25,6 +25,8 @@ from sealing import Sealing  # noqa: E402
 from runner import Skip, Suite, number  # noqa: E402
 
 VOID = 8
+# /dev lies in memory: nothing is made there.
+ABSENT_DEVICE = "/dev/basalt-absent"
 suite = Suite("bench")
 
 
@@ -522,6 +524,8 @@ def errors_are_clear():
             (["--insecure"], "--insecure: it is for"),
             (["--ca-file", "/does/not/exist", "--endpoint", "https://127.0.0.1"], "/does/not"),
             (["--rate", "1k", "--mix", "get@5k"], "--mix"),
+            (["--target", "raw", "--drive", ABSENT_DEVICE, "--drive-bytes", "1MiB"], "no such device"),
+            (["--target", "engine", "--drive", ABSENT_DEVICE, "--drive-bytes", "1GiB"], "no such device"),
         ):
             _, err = bench.run(*wrong, code=2)
             assert said in err, err

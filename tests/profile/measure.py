@@ -19,6 +19,8 @@ USAGE, CONFLICT, PARTIAL = 2, 5, 7
 SCRATCH = "basalt-measure.data"
 SHORT = ["--quick", "--seconds-per-step=0.03", "--bytes=32MiB"]
 MIB = 1 << 20
+# /dev lies in memory: nothing is made there.
+ABSENT_DEVICE = pathlib.Path("/dev/basalt-absent")
 
 
 def environment():
@@ -138,6 +140,9 @@ def what_is_there_is_not_overwritten():
         for drive in (root, precious):
             _, err = ran("measure", *SHORT, drive, code=USAGE)
             assert "is there already" in err and precious.read_text() == "precious", err
+        # It would be a file in memory.
+        _, err = ran("measure", *SHORT, ABSENT_DEVICE, code=USAGE)
+        assert "no such device" in err and not ABSENT_DEVICE.exists(), err
         file = root / "lab.toml"
         partial = pathlib.Path(f"{file}.partial")
         partial.write_text("nonsense")

@@ -197,6 +197,10 @@ def devices_serve_and_are_refused_like_files():
     with scratch() as root, Loops(root, [256 << 20] * 3 + [32 << 20]) as devices:
         small, devices = devices[3], devices[:3]
         refused(root, [*devices, small], small, "too small")
+        # /dev lies in memory: a drive would be gone at the next start of the machine.
+        absent = pathlib.Path("/dev/basalt-absent")
+        refused(root, [*devices[:2], absent], absent, "needs all of its drives")
+        assert not absent.exists()
         with Program(ANY_PORT, *devices) as program:
             program.serving().client().create_bucket(Bucket="devices")
             with scratch() as other:

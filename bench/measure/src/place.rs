@@ -11,7 +11,7 @@ use crate::load::LARGE_BYTES;
 use crate::partial::{FileIdentity, FoundDrive};
 use crate::real::RealDrive;
 use crate::session::Options;
-use bench_run::{RunError, patiently, refuse_data};
+use bench_run::{RunError, patiently, refuse_data, refuse_missing_device};
 use hw_profile::Method;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Seek, SeekFrom};
@@ -92,6 +92,7 @@ impl Place {
     pub(crate) fn find(path: &Path) -> Result<Self, MeasureError> {
         let metadata = match std::fs::metadata(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
+                refuse_missing_device(path)?;
                 return Ok(Self::File(path.to_owned()));
             }
             found => found.map_err(in_file(path))?,

@@ -55,6 +55,17 @@ pub(crate) fn bytes_at(path: &Path) -> Result<Option<u64>, RunError> {
     Ok(Some(bytes - bytes % BLOCK_BYTES))
 }
 
+/// Refuses what would be made in memory, among the nodes of devices.
+///
+/// # Errors
+/// Where nothing is there, and a device is meant.
+pub fn refuse_missing_device(path: &Path) -> Result<(), RunError> {
+    match shards_node::is_missing_device(path) {
+        true => Err(refused(path, "there is no such device")),
+        false => Ok(()),
+    }
+}
+
 /// Opens the drive of a plan for direct I/O; makes it where it is missing.
 ///
 /// # Errors

@@ -35,7 +35,7 @@ mod threads;
 
 pub use clock::{now_ns, unix_ms};
 pub use directory::{Manifest, StoredRepeat, StoredRun, make_directory, read_run, write_run};
-pub use drive::refuse_data;
+pub use drive::{refuse_data, refuse_missing_device};
 pub use error::{ErrorClass, RunError};
 pub use generator::{Arrival, Generator, Part, Phase};
 pub use knee::{Objective, Step, StepVerdict};

@@ -32,6 +32,7 @@ pub use shards_uring::{DriveLimits, SPLIT_BYTES_MIN};
 
 pub use config::{DriveKind, LogLevel, LogSink, NodeConfig, NodeDrive};
 pub use control::{Control, ControlError};
+pub use look::is_missing_device;
 pub use node::{Node, NodeMember, WorkKind};
 pub use puts::PutId;
 pub use replace::ReplaceError;

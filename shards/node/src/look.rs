@@ -5,7 +5,8 @@
 use crate::config::{DriveKind, NodeDrive};
 use std::fs::Metadata;
 use std::io::ErrorKind;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
 
 /// What lies at a drive's path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,12 +89,26 @@ pub(crate) const FIRST_FILE: &str = "basalt-000000.data";
 pub(crate) fn may_be_made(drive: &NodeDrive) -> bool {
     let missing =
         std::fs::metadata(&drive.path).is_err_and(|error| error.kind() == ErrorKind::NotFound);
-    let parent = match drive.path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => std::path::Path::new("."),
+    let is_directory = drive.kind == DriveKind::Directory;
+    is_directory && missing && !is_missing_device(&drive.path) && parent_of(&drive.path).is_dir()
+}
+
+fn parent_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
         Some(parent) => parent,
-        None => return false,
-    };
-    drive.kind == DriveKind::Directory && missing && parent.is_dir()
+        None => path,
+    }
+}
+
+/// Whether nothing is there, and what would be made there would lie among the nodes of devices, in
+/// memory: a device is meant then that is gone, or misspelt. Blocking; for any thread.
+#[must_use]
+pub fn is_missing_device(path: &Path) -> bool {
+    let file_system = |path: &Path| Some(std::fs::metadata(path).ok()?.dev());
+    let devices = file_system(Path::new("/dev"));
+    let is_own = devices.is_some() && devices != file_system(Path::new("/"));
+    is_own && !path.exists() && file_system(parent_of(path)) == devices
 }
 
 #[cfg(test)]
@@ -133,6 +148,12 @@ mod tests {
         assert!(may_be_made(&absent) && !absent.path.exists());
         assert!(!may_be_made(&drive("absent/inner", DriveKind::Directory)));
         assert!(!may_be_made(&drive("absent", DriveKind::File)));
+        if is_missing_device(Path::new("/dev/basalt-absent")) {
+            assert!(!may_be_made(&drive("/dev/basalt-absent", DriveKind::Directory)));
+        } else {
+            eprintln!("untested: /dev is no file system of its own");
+        }
+        assert!(!is_missing_device(&absent.path) && !is_missing_device(Path::new("/dev/null")));
         std::fs::create_dir(root.join("empty")).unwrap();
         assert_eq!(look(&drive("empty", DriveKind::Directory)), Look::Blank);
         assert_eq!(std::fs::read_dir(root.join("empty")).unwrap().count(), 0);

@@ -4,6 +4,7 @@
 //! refused and stays as it is; only files that a drive is made of are ever deleted, only where
 //! there was nothing before and the engine had them, and directories only where this run made them.
 
+use crate::drive::refuse_missing_device;
 use crate::error::RunError;
 use crate::plan::EnginePlan;
 use crate::run::RunOptions;
@@ -44,7 +45,10 @@ enum Look {
 /// Looks at a directory without changing it.
 fn look(path: &Path) -> Result<Look, RunError> {
     let entries = match std::fs::read_dir(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Look::Missing),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            refuse_missing_device(path)?;
+            return Ok(Look::Missing);
+        }
         Err(error) if error.kind() == ErrorKind::NotADirectory => {
             return Err(refused(path, "the target engine takes directories only"));
         }

@@ -113,6 +113,7 @@ impl Settings {
             None => None,
         };
         let given = given.map(|bytes| bytes - bytes % BLOCK_BYTES);
+        drive::refuse_missing_device(&path)?;
         let found = drive::bytes_at(&path)?;
         let drive_bytes = match (found, given) {
             (None, None) => {
