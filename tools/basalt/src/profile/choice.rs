@@ -53,7 +53,12 @@ pub(super) fn look(patterns: &[String]) -> Result<Machine, Refused> {
     let machine = probe(&Root::real(), &paths);
     for drive in machine.drives.iter().filter(|drive| drive.kind == PlaceKind::Missing) {
         let path = &drive.path;
-        let text = format!("{path} is not there yet, so the directory it will be in is looked at");
+        let text = match shards_node::is_missing_device(Path::new(path)) {
+            true => format!("{path}: there is no such device"),
+            false => {
+                format!("{path} is not there yet, so the directory it will be in is looked at")
+            }
+        };
         output::complain(&plain(&text));
     }
     Ok(machine)
