@@ -217,6 +217,34 @@ def devices_serve_and_are_refused_like_files():
         refused(root, devices, devices[1], "GPT")
 
 
+def a_device_that_was_gone_at_the_start_comes_back():
+    """Its node is a link here, so that it can go."""
+    if os.geteuid() != 0 or not shutil.which("losetup"):
+        raise Skip("loop devices need root and losetup")
+    link = pathlib.Path(f"/dev/basalt-test-{os.getpid()}")
+    with scratch() as root, Loops(root, [256 << 20] * 3) as devices:
+        try:
+            link.symlink_to(devices[2])
+            drives = ["--parity", "1", *devices[:2], link]
+            with Program(ANY_PORT, *drives) as program:
+                program.serving().client().create_bucket(Bucket="devices")
+                program.stop()
+            link.unlink()
+            with Program(ANY_PORT, *drives) as program:
+                program.serving().client().put_object(Bucket="devices", Key="k", Body=b"v" * 99999)
+                assert program.lines("ERROR", str(link)) and not os.path.lexists(link), program.log
+                link.symlink_to(devices[2])
+
+                def is_back():
+                    told = program.lines("INFO", "drive state")
+                    return [line for line in told if str(link) in line and "state=in-sync" in line]
+
+                wait_for("the drive is in sync again", is_back, 60)
+                program.stop()
+        finally:
+            link.unlink(missing_ok=True)
+
+
 def several_directories_on_one_file_system_draw_a_warning():
     with scratch() as root, Program(ANY_PORT, *pool(root, 4)) as program:
         warned = program.serving().lines("WARN", "one file system")
@@ -262,6 +290,7 @@ CHECKS = [
     file_drives_serve_and_are_private, drives_of_another_deployment_are_refused,
     a_second_process_is_refused, a_second_server_on_an_address_is_refused,
     a_newer_format_is_refused, devices_serve_and_are_refused_like_files,
+    a_device_that_was_gone_at_the_start_comes_back,
     several_directories_on_one_file_system_draw_a_warning, limits_of_drives_hold,
     doctor_says_what_the_server_would,
 ]  # fmt: skip

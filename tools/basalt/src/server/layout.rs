@@ -112,6 +112,8 @@ fn node_drive(
     (shard, limits): (Option<usize>, DriveLimits),
 ) -> Result<NodeDrive, ServerError> {
     let kind = match drive.kind {
+        // It is none to be made, and may come back while the server runs.
+        DriveKind::Missing if shards_node::is_missing_device(&drive.path) => NodeKind::Device,
         DriveKind::Directory | DriveKind::Missing => NodeKind::Directory,
         DriveKind::File => NodeKind::File,
         DriveKind::BlockDevice => NodeKind::Device,
