@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 
 from basalt import Server, binary, wait_for
+from loops import loop_devices
 from runner import Skip
 
 USAGE, CONFLICT, PARTIAL = 2, 5, 7
@@ -156,18 +157,8 @@ def digest(file):
 
 
 def a_device_that_may_hold_data_is_refused_and_unchanged():
-    if os.geteuid() != 0 or not shutil.which("losetup"):
-        raise Skip("loop devices need root and losetup")
-    with scratch() as root:
-        file = root / "image"
-        with open(file, "wb") as image:
-            image.truncate(64 * MIB)
-        made = subprocess.run(
-            ["losetup", "--find", "--show", str(file)], capture_output=True, text=True, timeout=60
-        )
-        if made.returncode != 0:
-            raise Skip(f"losetup: {made.stderr.strip()}")
-        device = pathlib.Path(made.stdout.strip())
+    with scratch() as root, loop_devices(root, [64 * MIB]) as [(device, _)]:
+        device = pathlib.Path(device)
 
         def holds(offset, mark, word):
             with open(device, "r+b") as opened:
@@ -182,16 +173,13 @@ def a_device_that_may_hold_data_is_refused_and_unchanged():
                 opened.write(bytes(len(mark)))
                 os.fsync(opened.fileno())
 
-        try:
-            holds(0, b"XFSB", "XFS")
-            holds(64 * MIB - 4096, b"somebody", "not empty")
-            # Where a partition began whose table is gone.
-            holds(MIB, b"XFSB", "not empty")
-            before = digest(device)
-            _, err = ran("measure", *SHORT, device, code=USAGE)
-            assert "--destroy" in err and digest(device) == before, err
-        finally:
-            subprocess.run(["losetup", "--detach", str(device)], timeout=60, check=True)
+        holds(0, b"XFSB", "XFS")
+        holds(64 * MIB - 4096, b"somebody", "not empty")
+        # Where a partition began whose table is gone.
+        holds(MIB, b"XFSB", "not empty")
+        before = digest(device)
+        _, err = ran("measure", *SHORT, device, code=USAGE)
+        assert "--destroy" in err and digest(device) == before, err
 
 
 CHECKS = [

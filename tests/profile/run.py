@@ -22,7 +22,8 @@ sys.path[:0] = [str(HERE.parent / "lib")]
 import measure  # noqa: E402
 import server  # noqa: E402
 from basalt import binary, watchdog  # noqa: E402
-from runner import Skip, Suite, number  # noqa: E402
+from loops import loop_devices  # noqa: E402
+from runner import Suite, number  # noqa: E402
 
 FAILED, USAGE, NOT_FOUND, DENIED, CONFLICT, CHECK_FAILED = 1, 2, 3, 4, 5, 8
 PROBE_CPU_SECONDS_MAX = 2
@@ -77,26 +78,6 @@ def scratch():
             shutil.rmtree(path, ignore_errors=True)
 
 
-@contextlib.contextmanager
-def loop_device(root):
-    """A block device on a file below `root`, and that file."""
-    if os.geteuid() != 0 or not shutil.which("losetup"):
-        raise Skip("loop devices need root and losetup")
-    file = root / "image"
-    with open(file, "wb") as image:
-        image.truncate(64 << 20)
-    made = subprocess.run(
-        ["losetup", "--find", "--show", str(file)], capture_output=True, text=True, timeout=60
-    )
-    if made.returncode != 0:
-        raise Skip(f"losetup: {made.stderr.strip()}")
-    device = made.stdout.strip()
-    try:
-        yield device, file
-    finally:
-        subprocess.run(["losetup", "--detach", device], timeout=60, check=True)
-
-
 def settings():
     """Values of the kernel that a tuner might touch, by file."""
     files = [SWAPPINESS, pathlib.Path("/proc/sys/net/core/somaxconn")]
@@ -146,7 +127,7 @@ def a_probe_shows_the_machine_and_a_directory():
 
 @suite.check
 def a_probe_follows_a_loop_device():
-    with scratch() as root, loop_device(root) as (device, file):
+    with scratch() as root, loop_devices(root, [64 << 20]) as [(device, file)]:
         name = pathlib.Path(device).name
         out = probed(device)
         assert f"device   {name} loop" in out and f"loop:{file}" in out, out

@@ -4,13 +4,12 @@ import os
 import pathlib
 import shutil
 import struct
-import subprocess
 
 from program import (
     ANY_PORT, SMALL, Program, format_pool, pool, refused, run, scratch, snapshot,
 )  # fmt: skip
 from basalt import wait_for
-from runner import Skip
+from loops import loop_devices
 
 # Drives of the pool: sets, data and parity, by AIStor's table.
 TABLE = {1: "1 1+0", 2: "1 1+1", 3: "1 2+1", 4: "1 2+2", 5: "1 3+2", 6: "1 3+3", 7: "1 4+3",
@@ -165,37 +164,9 @@ def a_newer_format_is_refused():
         refused(root, pool(root, 4), "d2", "version 9", "up to 1")
 
 
-class Loops:
-    """Loop devices over files."""
-
-    def __init__(self, root, sizes):
-        self.devices = []
-        for number, size in enumerate(sizes):
-            image = pathlib.Path(root) / f"image{number}"
-            with open(image, "wb") as file:
-                file.truncate(size)
-            made = subprocess.run(["losetup", "-f", "--show", image], capture_output=True, text=True)
-            if made.returncode:
-                self.close()
-                raise Skip(f"losetup: {made.stderr.strip()}")
-            self.devices.append(made.stdout.strip())
-
-    def close(self):
-        for device in self.devices:
-            subprocess.run(["losetup", "-d", device], check=False)
-
-    def __enter__(self):
-        return self.devices
-
-    def __exit__(self, *_):
-        self.close()
-
-
 def devices_serve_and_are_refused_like_files():
-    if os.geteuid() != 0 or not shutil.which("losetup"):
-        raise Skip("loop devices need root and losetup")
-    with scratch() as root, Loops(root, [256 << 20] * 3 + [32 << 20]) as devices:
-        small, devices = devices[3], devices[:3]
+    with scratch() as root, loop_devices(root, [256 << 20] * 3 + [32 << 20]) as made:
+        *devices, small = [device for device, _ in made]
         refused(root, [*devices, small], small, "too small")
         # /dev lies in memory: a drive would be gone at the next start of the machine.
         absent = pathlib.Path("/dev/basalt-absent")
@@ -219,10 +190,9 @@ def devices_serve_and_are_refused_like_files():
 
 def a_device_that_was_gone_at_the_start_comes_back():
     """Its node is a link here, so that it can go."""
-    if os.geteuid() != 0 or not shutil.which("losetup"):
-        raise Skip("loop devices need root and losetup")
     link = pathlib.Path(f"/dev/basalt-test-{os.getpid()}")
-    with scratch() as root, Loops(root, [256 << 20] * 3) as devices:
+    with scratch() as root, loop_devices(root, [256 << 20] * 3) as made:
+        devices = [device for device, _ in made]
         try:
             link.symlink_to(devices[2])
             drives = ["--parity", "1", *devices[:2], link]
