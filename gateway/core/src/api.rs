@@ -135,8 +135,11 @@ pub struct BodyClaims {
     pub checksums: Vec<(ChecksumKind, String)>,
     /// A checksum announced by `x-amz-trailer`.
     pub trailer: Option<Trailer>,
-    /// `x-amz-sdk-checksum-algorithm`.
+    /// `x-amz-sdk-checksum-algorithm`: a checksum of this kind must be given.
     pub sdk_algorithm: Option<ChecksumKind>,
+    /// `x-amz-checksum-algorithm`, which minio-go sends with objects and parts: the kind to keep,
+    /// of which a checksum may be given.
+    pub algorithm: Option<ChecksumKind>,
     /// The most that the front end keeps back of the body, until it knows a signature.
     pub held_back_bytes: u64,
 }

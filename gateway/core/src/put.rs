@@ -37,7 +37,7 @@ impl<S: Objects> Gateway<S> {
         names::check_attributes(&request.attributes)?;
         let condition = conditions::of_write(&request.conditions)?;
         let client = announced(&request.claims)?;
-        let kept = client.unwrap_or(digest::DEFAULT_KIND);
+        let kept = client.or(request.claims.algorithm).unwrap_or(digest::DEFAULT_KIND);
         let intake = Intake::new(request.claims, client, kept)?;
         let writer = self.store.begin(bucket.id, &key, Target::Object, intake.size).await?;
         let (writer, verified) = intake.receive(writer, body).await?;
@@ -66,7 +66,8 @@ impl<S: Objects> Gateway<S> {
         let id = names::upload_id(&request.upload_id)?;
         let client = announced(&request.claims)?;
         let upload = self.store.upload(bucket.id, &key, id).await?;
-        if let (Some((expected, _)), Some(actual)) = (upload.checksum, client)
+        let named = client.or(request.claims.algorithm);
+        if let (Some((expected, _)), Some(actual)) = (upload.checksum, named)
             && expected != actual
         {
             return Err(digest::kind_mismatch(expected, actual));
@@ -105,6 +106,11 @@ fn announced(claims: &BodyClaims) -> Result<Option<ChecksumKind>, S3Failure> {
     let trailer = claims.trailer.as_ref().map(|trailer| trailer.kind);
     let kinds: Vec<ChecksumKind> = headers.chain(trailer).collect();
     let sdk = claims.sdk_algorithm;
+    if let ([kind], Some(algorithm)) = (kinds.as_slice(), claims.algorithm)
+        && *kind != algorithm
+    {
+        return refused("Value for x-amz-checksum-algorithm header is invalid.");
+    }
     match (kinds.as_slice(), sdk) {
         ([], None) => Ok(None),
         ([], Some(_)) => refused(

@@ -4,7 +4,7 @@
 
 use crate::refusal::{error_tail, escaped};
 use gateway_core::ErrorCode;
-use http::header::{CONTENT_TYPE, HeaderValue, SERVER};
+use http::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderValue, SERVER};
 use http::{Method, Response, StatusCode};
 use s3s::Body;
 use std::cell::Cell;
@@ -60,7 +60,7 @@ pub(crate) fn finish(
         response.headers_mut().remove(CONTENT_TYPE);
     } else if failed && *method == Method::HEAD {
         *response.body_mut() = Body::empty();
-    } else if failed && let Some(xml) = completed(response.body(), resource, request_id) {
+    } else if failed && let Some(xml) = completed(&response, resource, request_id) {
         *response.body_mut() = Body::from(xml);
     }
     let headers = response.headers_mut();
@@ -72,8 +72,8 @@ pub(crate) fn finish(
 }
 
 /// s3s's error document with the elements it leaves out; `None`: it is none, or is complete.
-fn completed(body: &Body, resource: &str, request_id: &str) -> Option<String> {
-    let bytes = body.bytes()?;
+fn completed(response: &Response<Body>, resource: &str, request_id: &str) -> Option<String> {
+    let bytes = response.body().bytes()?;
     let xml = std::str::from_utf8(&bytes).ok()?;
     let head = xml.strip_suffix("</Error>")?;
     if head.ends_with("</RequestId>") {
@@ -89,8 +89,22 @@ fn completed(body: &Body, resource: &str, request_id: &str) -> Option<String> {
         whole.push_str(&escaped(message));
         whole.push_str("</Message>");
     }
+    if let Some(size) = size_behind(response) {
+        whole.push_str("<ActualObjectSize>");
+        whole.push_str(size);
+        whole.push_str("</ActualObjectSize>");
+    }
     whole.push_str(&error_tail(resource, request_id));
     Some(whole)
+}
+
+/// The size of an object that a range lies behind: clients that ask for a range of all they read
+/// tell an empty object by it. Source: S3 API reference, "GetObject", the error `InvalidRange`.
+fn size_behind(response: &Response<Body>) -> Option<&str> {
+    let range = response.headers().get(CONTENT_RANGE)?.to_str().ok()?;
+    range
+        .strip_prefix("bytes */")
+        .filter(|_| response.status() == StatusCode::RANGE_NOT_SATISFIABLE)
 }
 
 #[cfg(test)]

@@ -105,8 +105,15 @@ pub(crate) fn claims(
         checksums: checksums(headers),
         trailer,
         sdk_algorithm: sdk.and_then(|name| digest::kind_of_algorithm(&name)),
+        algorithm: announced_algorithm(headers),
         held_back_bytes: if chunks == Chunks::Signed { SIGNED_BYTES_MAX } else { 0 },
     })
+}
+
+/// `x-amz-checksum-algorithm`; the filter refused names nobody knows.
+pub(crate) fn announced_algorithm(headers: &HeaderMap) -> Option<ChecksumKind> {
+    let name = text(headers, "x-amz-checksum-algorithm")?;
+    digest::kind_of_algorithm(&name)
 }
 
 fn trailer_text(trailing: &TrailingHeaders, kind: ChecksumKind) -> Option<String> {

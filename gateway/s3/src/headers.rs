@@ -16,6 +16,8 @@ enum Group {
     NewObject,
     /// A body's checksum, as a header.
     Checksum,
+    /// The kind of checksum to keep with an object or a part, over all of its bytes.
+    KeptChecksum,
     /// A body in chunks, perhaps with a checksum behind.
     Chunks,
     /// How a multipart upload will sum its parts.
@@ -30,6 +32,8 @@ enum Group {
     CopyPart,
     /// A read that shows checksums.
     Read,
+    /// What else a listing shall show.
+    Listing,
     /// A new bucket.
     NewBucket,
 }
@@ -56,6 +60,7 @@ fn names(group: Group) -> &'static [&'static str] {
         Group::NewObject => &["x-amz-storage-class", "x-amz-acl"],
         Group::Checksum => &["x-amz-sdk-checksum-algorithm"],
         Group::Chunks => &["x-amz-decoded-content-length", "x-amz-trailer"],
+        Group::KeptChecksum => &["x-amz-checksum-algorithm", "x-amz-checksum-type"],
         Group::UploadChecksum => &["x-amz-checksum-algorithm", "x-amz-checksum-type"],
         Group::CompleteChecksum => &["x-amz-checksum-type", "x-amz-mp-object-size"],
         Group::CopySource => &[
@@ -71,6 +76,7 @@ fn names(group: Group) -> &'static [&'static str] {
         }
         Group::CopyPart => &["x-amz-copy-source-range"],
         Group::Read => &["x-amz-checksum-mode"],
+        Group::Listing => &["x-amz-optional-object-attributes"],
         Group::NewBucket => {
             &["x-amz-acl", "x-amz-bucket-object-lock-enabled", "x-amz-object-ownership"]
         }
@@ -79,8 +85,10 @@ fn names(group: Group) -> &'static [&'static str] {
 
 fn groups(operation: Operation) -> &'static [Group] {
     match operation {
-        Operation::PutObject => &[Group::NewObject, Group::Checksum, Group::Chunks],
-        Operation::UploadPart => &[Group::Checksum, Group::Chunks],
+        Operation::PutObject => {
+            &[Group::NewObject, Group::Checksum, Group::KeptChecksum, Group::Chunks]
+        }
+        Operation::UploadPart => &[Group::Checksum, Group::KeptChecksum, Group::Chunks],
         Operation::CopyObject => &[Group::NewObject, Group::CopySource, Group::CopyObject],
         Operation::UploadPartCopy => &[Group::CopySource, Group::CopyPart],
         Operation::CreateMultipartUpload => &[Group::NewObject, Group::UploadChecksum],
@@ -88,18 +96,26 @@ fn groups(operation: Operation) -> &'static [Group] {
         Operation::DeleteObjects => &[Group::Checksum],
         Operation::CreateBucket => &[Group::Checksum, Group::NewBucket],
         Operation::GetObject | Operation::HeadObject => &[Group::Read],
+        Operation::ListObjects | Operation::ListObjectsV2 => &[Group::Listing],
         _ => &[],
     }
 }
 
 /// Whether the operation may have this `x-amz-*` header.
-fn is_known(operation: Operation, name: &str) -> bool {
+pub(crate) fn is_known(operation: Operation, name: &str) -> bool {
     let groups = groups(operation);
     ANYWHERE.contains(&name)
         || groups.iter().any(|group| names(*group).contains(&name))
         || (groups.contains(&Group::Checksum) && CHECKSUMS.contains(&name))
         || (groups.contains(&Group::NewObject)
             && name.strip_prefix("x-amz-meta-").is_some_and(|rest| !rest.is_empty()))
+}
+
+/// Whether the header tells of a checksum of the body that this operation is sent.
+pub(crate) fn sums_body(operation: Operation, name: &str) -> bool {
+    let is_of = |group: Group| names(group).contains(&name);
+    groups(operation).contains(&Group::Checksum)
+        && (CHECKSUMS.contains(&name) || is_of(Group::Checksum) || is_of(Group::KeptChecksum))
 }
 
 /// Why a request's headers are refused; `None`: they are not.
@@ -121,6 +137,11 @@ pub(crate) fn problem(operation: Operation, headers: &HeaderMap, owner: &str) ->
         }
         if let Some(refusal) = value_problem(name, value, owner) {
             return Some(refusal);
+        }
+        let is_whole = groups(operation).contains(&Group::KeptChecksum);
+        if is_whole && name == "x-amz-checksum-type" && value != "FULL_OBJECT" {
+            let message = "Only FULL_OBJECT is a checksum type of what is sent whole.";
+            return Some(Refusal::new(ErrorCode::InvalidRequest, message));
         }
     }
     trailer_problem(headers)
@@ -152,7 +173,8 @@ fn is_foreign(operation: Operation, name: &str) -> bool {
     }
 }
 
-fn value_problem(name: &str, value: &HeaderValue, owner: &str) -> Option<Refusal> {
+/// Why a header cannot have this value; `None`: it can.
+pub(crate) fn value_problem(name: &str, value: &HeaderValue, owner: &str) -> Option<Refusal> {
     let Ok(text) = std::str::from_utf8(value.as_bytes()) else {
         let message = format!("The header {name} is not UTF-8.");
         return Some(Refusal::new(ErrorCode::InvalidArgument, message));
@@ -182,7 +204,11 @@ fn value_problem(name: &str, value: &HeaderValue, owner: &str) -> Option<Refusal
         }
         "x-amz-bucket-object-lock-enabled" => only(&["false", "False"]),
         "x-amz-object-ownership" => only(&["BucketOwnerEnforced"]),
+        // The SDKs that rest on AWS's C++ code write it small.
+        "x-amz-checksum-mode" if text.eq_ignore_ascii_case("ENABLED") => None,
         "x-amz-checksum-mode" => only(&["ENABLED"]),
+        // Only of what is archived would a listing say how it is restored, and nothing is here.
+        "x-amz-optional-object-attributes" => only(&["RestoreStatus"]),
         "x-amz-checksum-algorithm" | "x-amz-sdk-checksum-algorithm" => {
             let message = format!("Unknown checksum algorithm {text}.");
             let unknown = digest::kind_of_algorithm(text).is_none();

@@ -18,6 +18,7 @@ mod domains;
 mod edge;
 mod fields;
 mod headers;
+mod hoisted;
 mod listings;
 mod node;
 mod objects;

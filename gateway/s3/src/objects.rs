@@ -4,8 +4,6 @@ use crate::body::BodyIn;
 use crate::convert::{etag, show_checksums, timestamp, to_s3};
 use crate::edge::{Request, Shared};
 use crate::fields;
-use engine_types::ChecksumKind;
-use gateway_core::digest;
 use gateway_core::objects::Objects;
 use gateway_core::{CopyObject, DeleteObject, DeleteObjects, ErrorCode, PutObject, S3Failure};
 use s3s::dto::{self, CopySource};
@@ -122,7 +120,7 @@ pub(crate) async fn copy<S: Objects>(
         replace_attributes: directive.as_deref() == Some("REPLACE"),
         attributes: fields::attributes(&headers),
         names_storage_class: headers.contains_key("x-amz-storage-class"),
-        checksum_algorithm: announced_algorithm(&headers),
+        checksum_algorithm: fields::announced_algorithm(&headers),
         conditions: fields::write_conditions(&headers),
     };
     let stored = gateway.copy_object(asked).await.map_err(to_s3)?;
@@ -136,10 +134,4 @@ pub(crate) async fn copy<S: Objects>(
     result.checksum_type = first.map(|sum| crate::convert::checksum_type(sum.checksum_type));
     let output = dto::CopyObjectOutput { copy_object_result: Some(result), ..Default::default() };
     Ok(S3Response::new(output))
-}
-
-/// `x-amz-checksum-algorithm`; the filter refused names nobody knows.
-pub(crate) fn announced_algorithm(headers: &http::HeaderMap) -> Option<ChecksumKind> {
-    let name = fields::text(headers, "x-amz-checksum-algorithm")?;
-    digest::kind_of_algorithm(&name)
 }

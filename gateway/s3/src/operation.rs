@@ -9,7 +9,7 @@ use crate::domains::Scope;
 use crate::query::Query;
 use crate::refusal::Refusal;
 use gateway_core::ErrorCode;
-use http::Method;
+use http::{HeaderMap, Method};
 use std::sync::LazyLock;
 
 macro_rules! operations {
@@ -150,7 +150,8 @@ fn table() -> Vec<Row> {
         get_bucket(Op::GetBucketVersioning, &[("versioning", None)]),
         get_bucket(Op::GetBucketAcl, &[("acl", None)]),
         get_bucket(Op::GetBucketTagging, &[("tagging", None)]),
-        get_bucket(Op::GetBucketLifecycle, &[("lifecycle", None)]),
+        // minio-go asks for the time of the last change too, which none has that is not there.
+        get_bucket(Op::GetBucketLifecycle, &[("lifecycle", None)]).allows(&["withUpdatedAt"]),
         get_bucket(Op::GetBucketCors, &[("cors", None)]),
         get_bucket(Op::GetBucketPolicy, &[("policy", None)]),
         get_bucket(Op::GetBucketEncryption, &[("encryption", None)]),
@@ -181,11 +182,13 @@ fn table() -> Vec<Row> {
     root.into_iter().chain(put_bucket).chain(get_buckets).chain(objects).collect()
 }
 
-/// The operation of a request, all of whose query keys belong to it.
+/// The operation of a request, all of whose query keys belong to it, or are headers of it
+/// (`hoisted`, judged elsewhere). `copies`: whether it names the source of a copy.
 pub(crate) fn operation_of(
     method: &Method,
     scope: Scope,
     query: &Query,
+    hoisted: &HeaderMap,
     copies: bool,
 ) -> Result<Operation, Refusal> {
     if let Some(name) = query.repeated() {
@@ -209,6 +212,7 @@ pub(crate) fn operation_of(
         let known = ANYWHERE.contains(&name)
             || row.allows.contains(&name)
             || row.needs.iter().any(|need| need.0 == name)
+            || hoisted.contains_key(name)
             // Some presigners say in the URL what it means anyway.
             || (name == "X-Amz-Content-Sha256" && value == "UNSIGNED-PAYLOAD");
         if !known {

@@ -3,10 +3,12 @@
 use crate::auth;
 use crate::domains::{Domains, Place, Scope};
 use crate::headers;
+use crate::hoisted;
 use crate::operation::{Operation, operation_of};
 use crate::query::Query;
 use crate::refusal::Refusal;
 use gateway_core::ErrorCode;
+use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 
@@ -27,8 +29,8 @@ pub fn refuse(parts: &Parts, rules: &Rules) -> Option<Refusal> {
     judge(parts, rules).err()
 }
 
-/// The operation of a request that s3s may have.
-pub(crate) fn judge(parts: &Parts, rules: &Rules) -> Result<Operation, Refusal> {
+/// The operation of a request that s3s may have, and what headers its URL has.
+pub(crate) fn judge(parts: &Parts, rules: &Rules) -> Result<(Operation, HeaderMap), Refusal> {
     let code = ErrorCode::InvalidURI;
     let Some(place) = Place::of(parts, &rules.domains) else {
         return Err(Refusal::new(code, code.default_message()));
@@ -43,12 +45,16 @@ pub(crate) fn judge(parts: &Parts, rules: &Rules) -> Result<Operation, Refusal> 
     if is_form(parts) {
         return Err(Refusal::not_implemented("an upload by an HTML form"));
     }
-    let copies = parts.headers.contains_key("x-amz-copy-source");
-    let operation = operation_of(&parts.method, place.scope, &query, copies)?;
+    let hoisted = hoisted::of(&query)?;
+    let copies = [&parts.headers, &hoisted].iter().any(|all| all.contains_key("x-amz-copy-source"));
+    let operation = operation_of(&parts.method, place.scope, &query, &hoisted, copies)?;
     debug_assert!(place.scope != Scope::Root || operation == Operation::ListBuckets);
-    match headers::problem(operation, &parts.headers, &rules.owner_id) {
+    let (sent, owner) = (&parts.headers, &rules.owner_id);
+    let problem = headers::problem(operation, sent, owner)
+        .or_else(|| hoisted::problem(operation, &hoisted, sent, owner));
+    match problem {
         Some(refusal) => Err(refusal),
-        None => Ok(operation),
+        None => Ok((operation, hoisted)),
     }
 }
 

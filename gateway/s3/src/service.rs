@@ -6,6 +6,7 @@ use crate::bodycheck::{Verdict, XML_BYTES_MAX, checked};
 use crate::chunks::{Chunks, guarded};
 use crate::domains::{DomainError, Domains, Place};
 use crate::edge::Edge;
+use crate::hoisted;
 use crate::node::{self, Node};
 use crate::operation::Operation;
 use crate::reads::{ReadObject, ReadRoute};
@@ -94,7 +95,10 @@ impl EdgeService {
             return response;
         }
         let operation = match judge(&parts, &self.rules) {
-            Ok(operation) => operation,
+            Ok((operation, hoisted)) => {
+                hoisted::join(operation, hoisted, &mut parts.headers);
+                operation
+            }
             Err(refusal) => return refusal.response(resource, request_id),
         };
         if let Some(place) = place

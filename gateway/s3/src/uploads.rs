@@ -6,7 +6,7 @@ use crate::convert::{
 };
 use crate::edge::{Request, Shared};
 use crate::fields;
-use crate::objects::{announced_algorithm, source};
+use crate::objects::source;
 use gateway_core::objects::Objects;
 use gateway_core::{
     ChecksumType, CompleteUpload, CompletedPart, CreateUpload, ErrorCode, ListParts, S3Failure,
@@ -40,7 +40,7 @@ pub(crate) async fn create<S: Objects>(
         bucket: input.bucket,
         key: input.key,
         attributes: fields::attributes(&headers),
-        checksum_algorithm: announced_algorithm(&headers),
+        checksum_algorithm: fields::announced_algorithm(&headers),
         checksum_type: asked_type(&headers)?,
     };
     let created = gateway.create_upload(asked).await.map_err(to_s3)?;

@@ -240,7 +240,11 @@ fn checksums_of_parts_must_be_the_agreed_ones() {
     let request = part_request(&id, 1, with(ChecksumKind::Sha1));
     let code = code_of(fixture.gateway.upload_part(request, Pieces::of(&[b"bytes"])));
     assert_eq!(code, ErrorCode::InvalidRequest);
-    let request = part_request(&id, 1, with(kind));
+    let named = BodyClaims { algorithm: Some(ChecksumKind::Sha1), ..claims(b"bytes") };
+    let request = part_request(&id, 1, named);
+    let code = code_of(fixture.gateway.upload_part(request, Pieces::of(&[b"bytes"])));
+    assert_eq!(code, ErrorCode::InvalidRequest);
+    let request = part_request(&id, 1, BodyClaims { algorithm: Some(kind), ..with(kind) });
     let body = Pieces::of(&[b"bytes"]);
     let stored = block_on(fixture.gateway.upload_part(request, body)).unwrap();
     assert_eq!(stored.checksums[0].kind, kind);

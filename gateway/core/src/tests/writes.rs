@@ -152,6 +152,24 @@ fn only_one_checksum_and_only_the_announced_one() {
 }
 
 #[test]
+fn the_named_kind_of_checksum_is_kept() {
+    for kind in KINDS {
+        let fixture = Fixture::new();
+        let named = || BodyClaims { algorithm: Some(kind), ..claims(BYTES) };
+        let stored = put(&fixture, named()).unwrap();
+        assert_eq!(stored.checksums[0].text, sum_text(kind, BYTES));
+        let request = GetObject { checksum_mode: true, ..get_request("key") };
+        assert_eq!(fixture.get(request).unwrap().0.checksums, stored.checksums);
+        for given in KINDS {
+            let checksums = vec![(given, sum_text(given, BYTES))];
+            let outcome = put(&Fixture::new(), BodyClaims { checksums, ..named() });
+            let expected = if given == kind { None } else { Some(ErrorCode::InvalidRequest) };
+            assert_eq!(outcome.err().map(|failure| failure.code), expected, "{given:?} {kind:?}");
+        }
+    }
+}
+
+#[test]
 fn keys_metadata_and_buckets_are_checked() {
     let fixture = Fixture::new();
     let code = |request| code_of(fixture.gateway.put_object(request, Pieces::of(&[b"b"])));

@@ -41,6 +41,7 @@ fn ranges_beyond_the_end_are_refused_however_large() {
         let got = get(&server, "range", range);
         assert_eq!((got.status(), got.code()), (416, "InvalidRange"), "{range}");
         assert_eq!(got.header("content-range"), "bytes */13");
+        assert!(got.text().contains("<ActualObjectSize>13</ActualObjectSize>"), "{}", got.text());
     }
     let got = get(&server, "range", "bytes=7-18446744073709551616");
     assert_eq!((got.status(), got.text()), (206, "basalt"));

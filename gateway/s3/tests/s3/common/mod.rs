@@ -175,17 +175,30 @@ impl Signer {
 
     /// A presigned GET.
     pub fn presigned(&self, path: &str, expires_seconds: u64) -> Request<Body> {
+        self.presigned_with(&format!("GET {path}"), "", expires_seconds, b"")
+    }
+
+    /// A presigned request; further parameters begin with `&` and come behind `X` in ASCII order.
+    pub fn presigned_with(
+        &self,
+        line: &str,
+        more: &str,
+        expires_seconds: u64,
+        body: &[u8],
+    ) -> Request<Body> {
+        let (method, path) = line.split_once(' ').unwrap();
         let credential = format!("{}/{}", self.access, self.scope()).replace('/', "%2F");
         let query = format!(
             "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={credential}&X-Amz-Date={}\
-             &X-Amz-Expires={expires_seconds}&X-Amz-SignedHeaders=host",
+             &X-Amz-Expires={expires_seconds}&X-Amz-SignedHeaders=host{more}",
             iso(self.seconds)
         );
         let canonical =
-            format!("GET\n{path}\n{query}\nhost:localhost:9000\n\nhost\nUNSIGNED-PAYLOAD");
+            format!("{method}\n{path}\n{query}\nhost:localhost:9000\n\nhost\nUNSIGNED-PAYLOAD");
         let uri = format!("{path}?{query}&X-Amz-Signature={}", self.signature(&canonical));
-        let request = Request::builder().uri(uri).header("host", "localhost:9000");
-        request.body(Body::empty()).unwrap()
+        let request = Request::builder().method(method).uri(uri).header("host", "localhost:9000");
+        let request = request.header("content-length", body.len());
+        request.body(Body::from(body.to_vec())).unwrap()
     }
 }
 
