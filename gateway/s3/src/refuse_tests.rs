@@ -1,7 +1,9 @@
 //! The filter, as a table: what must pass, and what must be refused with which code.
 
 use super::*;
+use gateway_core::encoding::base64;
 use http::Request;
+use s3s::crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Sha1, Sha256};
 
 fn rules() -> Rules {
     Rules {
@@ -229,9 +231,30 @@ fn headers_that_would_be_ignored_are_refused() {
     assert_eq!(code("PUT /b/k", &version), Some("NotImplemented"));
 }
 
+const NO_BODY: (&str, &str) =
+    ("x-amz-checksum-sha256", "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
+
+#[test]
+fn checksums_of_an_empty_body_pass_wherever_there_is_none() {
+    let empty_sums = [
+        ("x-amz-checksum-crc32", base64(&Crc32::checksum(b""))),
+        ("x-amz-checksum-crc32c", base64(&Crc32c::checksum(b""))),
+        ("x-amz-checksum-crc64nvme", base64(&Crc64Nvme::checksum(b""))),
+        ("x-amz-checksum-sha1", base64(&Sha1::checksum(b""))),
+        ("x-amz-checksum-sha256", base64(&Sha256::checksum(b""))),
+    ];
+    for (name, empty) in empty_sums {
+        for line in ["GET /b/k", "DELETE /b/k", "POST /b/k?uploads", "GET /b?list-type=2"] {
+            assert_eq!(code(line, &[(name, &empty)]), None, "{line} {name}");
+            assert_eq!(code(line, &[(name, "AAAA")]), Some("BadDigest"), "{line} {name}");
+        }
+        assert_eq!(code("PUT /b/k", &[(name, "AAAA")]), None, "judged with the body");
+    }
+}
+
 #[test]
 fn headers_of_their_operation_pass() {
-    let cases: [(&str, &[(&str, &str)]); 12] = [
+    let cases: [(&str, &[(&str, &str)]); 14] = [
         // Mountpoint asks so in each listing, minio-go with each object and part.
         ("GET /b?list-type=2", &[("x-amz-optional-object-attributes", "RestoreStatus")]),
         (
@@ -253,6 +276,8 @@ fn headers_of_their_operation_pass() {
         ),
         ("GET /b/k", &[("range", "bytes=0-1"), ("x-amz-checksum-mode", "ENABLED")]),
         ("HEAD /b/k", &[("x-amz-checksum-mode", "enabled")]),
+        ("GET /b/k", &[("x-amz-checksum-crc32", "AAAAAA=="), ("x-amz-te", "append-md5")]),
+        ("PUT /b/k?x-id=CopyObject", &[("x-amz-copy-source", "/b/k"), NO_BODY]),
         ("PUT /b", &[("x-amz-bucket-object-lock-enabled", "false")]),
         ("POST /b?delete", &[("x-amz-checksum-crc32", "AAAA"), ("content-md5", "x")]),
         ("POST /b/k?uploadId=u", &[("x-amz-mp-object-size", "3"), ("if-match", "\"x\"")]),
