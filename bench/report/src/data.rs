@@ -70,9 +70,9 @@ pub struct OperationData {
     pub latency: Vec<LatencyRow>,
     /// Percentile, 0 to 100, and response time in us at it, both never falling.
     pub percentile_curve: Vec<(f64, f64)>,
-    /// One entry for each second, in order; a second left out is drawn as a gap.
+    /// One entry for each second or few, in order; a second left out is drawn as a gap.
     pub intervals: Vec<IntervalPoint>,
-    /// How the response times are distributed in each second.
+    /// How the response times are distributed over time.
     pub heat: Heat,
 }
 
@@ -125,34 +125,63 @@ pub struct LatencyRow {
     pub max_us: f64,
 }
 
-/// What happened in one second.
+/// What happened in one second, or in a few together.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct IntervalPoint {
-    /// Which second: 0 is the first.
+    /// Its first second: 0 is the first of all.
     pub second: u64,
+    /// How many seconds it is of; 0 counts as 1.
+    pub seconds: u64,
     /// Operations that ended in it; without any, its percentiles are not drawn.
     pub operations: u64,
     /// Payload bytes of them.
     pub bytes: u64,
     /// Operations that failed in it.
     pub errors: u64,
-    /// The median response time of this second.
+    /// The median response time of them.
     pub p50_us: f64,
-    /// The 99th percentile of this second.
+    /// The 99th percentile of them.
     pub p99_us: f64,
-    /// The 99.9th percentile of this second.
+    /// The 99.9th percentile of them.
     pub p999_us: f64,
 }
 
-/// Counts by second and latency.
+impl IntervalPoint {
+    /// How long it is, never 0.
+    pub(crate) fn length_s(&self) -> u64 {
+        self.seconds.max(1)
+    }
+}
+
+/// Counts by time and latency.
 ///
-/// **Shape**: `counts[second][bucket]`; bucket `b` holds latencies from `bounds_us[b]` to
+/// **Shape**: `counts[column][bucket]`; bucket `b` holds latencies from `bounds_us[b]` to
 /// `bounds_us[b + 1]`, so there is one bound more than buckets. A row of counts may be short:
 /// what is missing is 0.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Heat {
     /// Bounds of the buckets: finite, not negative, growing.
     pub bounds_us: Vec<f64>,
-    /// Counts of each second, from second 0 on.
+    /// How many seconds each column is of, but the last may be of fewer; 0 counts as 1. Those of
+    /// runs that are drawn together divide each other.
+    pub seconds_per_column: u64,
+    /// Counts of each column, from second 0 on.
     pub counts: Vec<Vec<u64>>,
+}
+
+impl Heat {
+    /// How long a column is, never 0.
+    pub(crate) fn column_s(&self) -> u64 {
+        self.seconds_per_column.max(1)
+    }
+
+    /// How long all columns are together.
+    pub(crate) fn length_s(&self) -> u64 {
+        self.column_s().saturating_mul(self.counts.len() as u64)
+    }
+
+    /// When it ends at the earliest: the last column is of one second at least.
+    pub(crate) fn end_s(&self) -> f64 {
+        self.length_s().saturating_sub(self.column_s() - 1) as f64
+    }
 }

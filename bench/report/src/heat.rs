@@ -39,10 +39,15 @@ pub(crate) struct Maps {
 pub(crate) fn maps(sources: &[Source<'_>], end_s: f64, events: &[Mark<'_>]) -> Maps {
     let used: Vec<(&Source<'_>, Range<usize>)> =
         sources.iter().filter_map(|source| Some((source, used_buckets(source.heat)?))).collect();
-    let seconds = used.iter().map(|(source, _)| source.heat.counts.len()).max();
+    let seconds = used.iter().map(|(source, _)| source.heat.length_s()).max();
+    let column_s = used.iter().map(|(source, _)| source.heat.column_s()).max();
     let buckets = used.iter().map(|(_, range)| range.len()).max();
     let cell = Cell {
-        seconds: seconds.unwrap_or_default().div_ceil(COLUMNS_MAX).max(1),
+        // Whole columns of every run, so that equal colours mean equally much in all maps.
+        seconds: seconds
+            .unwrap_or(1)
+            .div_ceil(COLUMNS_MAX as u64)
+            .next_multiple_of(column_s.unwrap_or(1)),
         buckets: buckets.unwrap_or_default().div_ceil(ROWS_MAX).max(1),
     };
     let grids: Vec<(&Source<'_>, Grid)> = used
@@ -89,7 +94,8 @@ fn used_buckets(heat: &Heat) -> Option<Range<usize>> {
 /// How much a cell holds.
 #[derive(Debug, Clone, Copy)]
 struct Cell {
-    seconds: usize,
+    /// Never fewer than of a column.
+    seconds: u64,
     buckets: usize,
 }
 
@@ -97,7 +103,7 @@ struct Cell {
 ///
 /// **Shape**: `columns[column][row]`; row `r` lies between `bounds_us[r]` and `bounds_us[r + 1]`.
 struct Grid {
-    cell: Cell,
+    cell_s: f64,
     bounds_us: Vec<f64>,
     columns: Vec<Vec<u64>>,
 }
@@ -118,12 +124,14 @@ impl Grid {
                 .flat_map(|counts| counts.iter().skip(buckets.start).take(buckets.len()).copied());
             counts.fold(0_u64, u64::saturating_add)
         };
+        let of_cell = usize::try_from(cell.seconds / heat.column_s()).unwrap_or(usize::MAX);
+        let cell_s = of_cell as f64 * heat.column_s() as f64;
         let columns = heat
             .counts
-            .chunks(cell.seconds)
+            .chunks(of_cell)
             .map(|seconds| (0..rows).map(|row| sum(seconds, row)).collect())
             .collect();
-        Self { cell, bounds_us, columns }
+        Self { cell_s, bounds_us, columns }
     }
 
     /// The lower end of a logarithmic axis; a bucket from 0 on gets one step of it.
@@ -146,7 +154,7 @@ impl Grid {
     /// The cells of each colour as one path; neighbours above each other are one rectangle.
     fn paths(&self, x: &Axis, y: &Axis, count_max: u64) -> Vec<String> {
         let mut paths = vec![String::new(); LEVELS];
-        let second_of = |column: usize| (column * self.cell.seconds) as f64;
+        let second_of = |column: usize| column as f64 * self.cell_s;
         for (index, column) in self.columns.iter().enumerate() {
             let left = pixel(x.at(second_of(index)));
             let right = pixel(x.at(second_of(index + 1)));

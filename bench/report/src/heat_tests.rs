@@ -3,7 +3,7 @@ use crate::markup;
 
 fn heat(bounds_us: &[f64], counts: &[&[u64]]) -> Heat {
     let counts = counts.iter().map(|row| row.to_vec()).collect();
-    Heat { bounds_us: bounds_us.to_vec(), counts }
+    Heat { bounds_us: bounds_us.to_vec(), counts, ..Heat::default() }
 }
 
 fn drawn(heats: &[&Heat]) -> Maps {
@@ -55,6 +55,22 @@ fn a_cell_lies_where_its_second_and_latency_are() {
 }
 
 #[test]
+fn cells_are_as_wide_as_the_widest_columns() {
+    let bounds_us = [1.0, 10.0, 100.0, 1000.0];
+    let long = heat(&bounds_us, &[&[0, 0, 0], &[0, 5, 0]]);
+    let long = Heat { seconds_per_column: 2, ..long };
+    let short = heat(&bounds_us, &[&[0, 1, 0], &[0, 1, 0], &[0, 1, 0]]);
+    let sources = [&long, &short].map(|heat| Source { name: "a & b", heat });
+    let maps = maps(&sources, 4.0, &[]);
+    assert!(maps.legend.contains("2 s wide"), "{}", maps.legend);
+    let [(_, long), (_, short)] = maps.drawn.as_slice() else {
+        panic!("two maps");
+    };
+    assert!(long.contains(r#"d="M394 254H716V44H394Z""#), "{long}");
+    assert_eq!((cells(long), cells(short)), (1, 2));
+}
+
+#[test]
 fn runs_share_axes_and_colours() {
     let slow = heat(&[100.0, 1000.0, 10_000.0], &[&[0, 1]]);
     let fast = heat(&[1.0, 10.0], &[&[1000], &[1000]]);
@@ -76,7 +92,7 @@ fn runs_share_axes_and_colours() {
 fn many_cells_are_added_up_and_none_is_lost() {
     let bounds: Vec<f64> = (0..=1000).map(f64::from).collect();
     let counts: Vec<Vec<u64>> = vec![vec![1; 1000]; 2000];
-    let many = Heat { bounds_us: bounds, counts };
+    let many = Heat { bounds_us: bounds, counts, ..Heat::default() };
     let used = used_buckets(&many).unwrap();
     assert_eq!(used, 0..1000);
     let grid = Grid::new(&many, &used, Cell { seconds: 9, buckets: 13 });

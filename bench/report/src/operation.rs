@@ -13,7 +13,7 @@ use crate::series::{POINTS_MAX, Segment, drawable, end_of, over_time, thinned};
 use crate::style::{legend, run_class, run_name};
 use crate::table;
 
-/// Reads one percentile of a second, in microseconds.
+/// Reads one percentile of an interval, in microseconds.
 type OfInterval = fn(&IntervalPoint) -> f64;
 
 /// Name, class and value of the lines of the latency chart.
@@ -76,8 +76,8 @@ impl<'a> Figures<'a> {
             let Some(operation) = data.operation(name) else {
                 continue;
             };
-            let ends = operation.intervals.iter().map(|point| end_of(point.second));
-            end_s = ends.fold(end_s.max(operation.heat.counts.len() as f64), f64::max);
+            let ends = operation.intervals.iter().map(end_of);
+            end_s = ends.fold(end_s.max(operation.heat.end_s()), f64::max);
             let (name, loop_kind) = (run_name(data, run), data.loop_kind);
             entries.push(Entry { run, name, loop_kind, operation });
         }
@@ -88,7 +88,7 @@ impl<'a> Figures<'a> {
         self.entries.iter().any(|entry| entry.operation.intervals.iter().any(&found))
     }
 
-    /// A count of each second over time.
+    /// A count over time, as it was in a second of each interval.
     fn rate(
         &self,
         title: &str,
@@ -96,13 +96,14 @@ impl<'a> Figures<'a> {
         quantity: Quantity,
         count: impl Fn(&IntervalPoint) -> u64,
     ) -> String {
-        let lines = self.lines("", "p99", |point| Some(count(point) as f64));
+        let per_second = |point: &IntervalPoint| count(point) as f64 / point.length_s() as f64;
+        let lines = self.lines("", "p99", |point| Some(per_second(point)));
         let high = lines.iter().flat_map(Line::values).fold(0.0, f64::max);
         let y = Axis::rate(high, quantity, rate, UPWARDS);
         figure(title, &legend(&self.legend_of_runs(false)), &self.over_time(title, y, &lines))
     }
 
-    /// Three percentiles of each second over time.
+    /// Three percentiles of each interval over time.
     fn latency(&self) -> String {
         let mut lines = Vec::new();
         for (label, weight, value) in PERCENTILES {

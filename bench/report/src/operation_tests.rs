@@ -38,6 +38,19 @@ fn all_figures_over_time_share_the_axis_of_the_longest_run() {
 }
 
 #[test]
+fn rows_of_two_seconds_are_drawn_as_rates_up_to_their_end() {
+    let mut long = run("a", 30);
+    for point in &mut long.operations[0].intervals {
+        (point.second, point.seconds) = (2 * point.second, 2);
+    }
+    long.operations[0].heat.seconds_per_column = 2;
+    let text = drawn(&[long], &[]);
+    assert_eq!(text.matches(r#"data-x="linear time 0 60 "#).count(), 3);
+    assert_eq!(text.matches(">60</text>").count(), 4, "also the heat map");
+    assert!(text.contains(r#"data-y="linear count 0 10000 "#), "of 20,000 operations each");
+}
+
+#[test]
 fn errors_get_a_figure_where_there_are_any() {
     let mut failing = run("a", 10);
     assert!(!drawn(std::slice::from_ref(&failing), &[]).contains("errors per second</text>"));

@@ -122,7 +122,8 @@ fn one_interval_and_equal_values_are_drawn() {
     let point = IntervalPoint { operations: 7, p50_us, p99_us, p999_us, ..Default::default() };
     single.operations[0].intervals = vec![point];
     single.operations[0].percentile_curve = vec![(0.0, 5.0), (100.0, 5.0)];
-    single.operations[0].heat = Heat { bounds_us: vec![4.0, 5.0], counts: vec![vec![7]] };
+    single.operations[0].heat =
+        Heat { bounds_us: vec![4.0, 5.0], counts: vec![vec![7]], ..Heat::default() };
     let drawn = page(&[single]);
     assert!(drawn.contains("data-name=\"single p99.9\""));
     let mut idle = run("idle", 3);

@@ -48,6 +48,7 @@ pub(crate) fn operation(name: &str, seconds: u64) -> OperationData {
         intervals: (0..seconds).map(interval).collect(),
         heat: Heat {
             bounds_us: vec![50.0, 100.0, 200.0, 500.0, 1000.0, 5000.0, 20_000.0],
+            seconds_per_column: 1,
             counts: (0..seconds).map(|second| vec![900, 18_000, 900, 150, second % 5, 0]).collect(),
         },
     }
@@ -57,6 +58,7 @@ fn interval(second: u64) -> IntervalPoint {
     let burst = (second % 10) as f64;
     IntervalPoint {
         second,
+        seconds: 1,
         operations: 20_000 - second % 3,
         bytes: 81_920_000,
         errors: 0,

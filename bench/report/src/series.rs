@@ -20,31 +20,34 @@ pub(crate) fn drawable(value: f64) -> Option<f64> {
     (value.is_finite() && value >= 0.0).then_some(value.min(VALUE_MAX))
 }
 
-/// The end of a second.
-pub(crate) fn end_of(second: u64) -> f64 {
-    second.min(SECONDS_MAX) as f64 + 1.0
+/// The end of an interval.
+pub(crate) fn end_of(interval: &IntervalPoint) -> f64 {
+    let last = interval.second.saturating_add(interval.length_s() - 1);
+    last.min(SECONDS_MAX) as f64 + 1.0
 }
 
-/// The line of a value over time, at the middle of each second.
+/// The line of a value over time, at the middle of each interval.
 pub(crate) fn over_time(
     intervals: &[IntervalPoint],
     value: impl Fn(&IntervalPoint) -> Option<f64>,
 ) -> Vec<Segment> {
     let mut segments: Vec<Segment> = Vec::new();
-    let mut previous: Option<u64> = None;
+    // The second behind the last interval that was drawn.
+    let mut next: Option<u64> = None;
     for interval in intervals {
         let Some(y) = value(interval).and_then(drawable) else {
-            previous = None;
+            next = None;
             continue;
         };
-        let point = (end_of(interval.second) - 0.5, y);
-        let joined = previous.and_then(|second| second.checked_add(1)) == Some(interval.second);
+        let start_s = interval.second.min(SECONDS_MAX) as f64;
+        let point = (start_s.midpoint(end_of(interval)), y);
+        let joined = next == Some(interval.second);
         if joined && let Some(segment) = segments.last_mut() {
             segment.push(point);
         } else {
             segments.push(vec![point]);
         }
-        previous = Some(interval.second);
+        next = interval.second.checked_add(interval.length_s());
     }
     thinned(segments)
 }
@@ -97,6 +100,17 @@ mod tests {
         let busy = |interval: &IntervalPoint| (interval.operations > 0).then_some(1.0);
         assert_eq!(over_time(&intervals, busy)[1], [(3.5, 1.0)]);
         assert_eq!(over_time(&[], operations), Vec::<Segment>::new());
+    }
+
+    #[test]
+    fn longer_intervals_are_joined_at_their_middles() {
+        let long = |second, seconds| IntervalPoint { seconds, ..interval(second, 6) };
+        let intervals = [long(0, 2), long(2, 2), long(5, 2), long(7, 1)];
+        assert_eq!(
+            over_time(&intervals, operations),
+            [vec![(1.0, 6.0), (3.0, 6.0)], vec![(6.0, 6.0), (7.5, 6.0)]]
+        );
+        assert_eq!(end_of(&long(5, 2)), 7.0);
     }
 
     #[test]

@@ -1,17 +1,19 @@
 //! The threads of a run, here or at workers, and what they record.
 //!
 //! Invariants: intervals of all threads are added, never averaged, and one by one: it makes no
-//! difference to the sum where a thread runs; the first error of a thread stops all; dropping a
-//! crew ends its threads.
+//! difference to the sum where a thread runs; of a long stage few rows are kept, not all seconds;
+//! the first error of a thread stops all; dropping a crew ends its threads.
 
 use crate::clock;
 use crate::error::RunError;
 use crate::generator::Part;
 use crate::plan::RunPlan;
 use crate::remote::{WorkerClock, Workers};
+use crate::rows::Rows;
 use crate::threads::{Means, Order, Report, Threads, TimedOrder};
 use bench_model::Mismatch;
 use bench_stats::Interval;
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,7 +30,7 @@ const BEGIN_AWAY_NS: u64 = 250_000_000;
 /// What a stage recorded.
 #[derive(Debug, Default)]
 pub(crate) struct Recorded {
-    /// Second by second, of all threads.
+    /// Rows of whole seconds, of all threads.
     pub(crate) intervals: Vec<Interval>,
     /// What ended after the stage.
     pub(crate) drain: Interval,
@@ -176,14 +178,24 @@ struct Gathering {
     recorded: Recorded,
     /// Intervals that each thread has sent, whether it has ended, and its CPU time.
     threads: Vec<(usize, bool, u64)>,
+    /// Seconds that were told, and are in rows.
     told: usize,
+    rows: Rows,
+    /// The seconds behind them, which some thread has still to report.
+    pending: VecDeque<Interval>,
     failure: Option<RunError>,
 }
 
 impl Gathering {
     fn new(threads: usize) -> Self {
-        let recorded = Recorded::default();
-        Self { recorded, threads: vec![(0, false, 0); threads], told: 0, failure: None }
+        Self {
+            recorded: Recorded::default(),
+            threads: vec![(0, false, 0); threads],
+            told: 0,
+            rows: Rows::new(),
+            pending: VecDeque::new(),
+            failure: None,
+        }
     }
 
     fn is_complete(&self) -> bool {
@@ -196,9 +208,10 @@ impl Gathering {
             return;
         }
         let (count, _, cpu_ns) = &mut self.threads[thread as usize];
-        match self.recorded.intervals.get_mut(*count) {
+        // A worker's thread that speaks behind its end may be behind what was told.
+        match self.pending.get_mut(count.saturating_sub(self.told)) {
             Some(sum) => sum.add(interval),
-            None => self.recorded.intervals.push(interval.clone()),
+            None => self.pending.push_back(interval.clone()),
         }
         *count += 1;
         *cpu_ns += interval.client_cpu_ns;
@@ -219,10 +232,12 @@ impl Gathering {
             .iter()
             .map(|(count, is_ended, _)| if *is_ended { usize::MAX } else { *count })
             .min()
-            .unwrap_or(0)
-            .min(self.recorded.intervals.len());
-        while self.told < complete {
-            watcher.second(self.told, &self.recorded.intervals[self.told]);
+            .unwrap_or(0);
+        while self.told < complete
+            && let Some(second) = self.pending.pop_front()
+        {
+            watcher.second(self.told, &second);
+            self.rows.push(second);
             self.told += 1;
         }
     }
@@ -233,6 +248,54 @@ impl Gathering {
         }
         let busiest = self.threads.iter().map(|(_, _, cpu_ns)| *cpu_ns).max();
         self.recorded.busiest_thread_ns = busiest.unwrap_or(0);
+        // All was told after the last end; nothing may be lost where it was not.
+        for second in self.pending {
+            self.rows.push(second);
+        }
+        self.recorded.intervals = self.rows.into_rows();
         Ok(self.recorded)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The seconds that were told, and what was shed in each.
+    #[derive(Default)]
+    struct Told(Vec<(usize, u64)>);
+
+    impl Watcher for Told {
+        fn second(&mut self, second: usize, interval: &Interval) {
+            self.0.push((second, interval.shed));
+        }
+        fn tick(&mut self, _: Duration) {}
+    }
+
+    fn shed(second: u64, shed: u64) -> Interval {
+        let mut interval = Interval::new(second, second + 1);
+        interval.shed = shed;
+        interval
+    }
+
+    #[test]
+    fn a_second_is_told_when_all_have_reported_it_and_nothing_is_lost() {
+        let (mut gathering, mut told) = (Gathering::new(2), Told::default());
+        for second in 0..3 {
+            gathering.add(0, Part::Phase, &shed(second, 1));
+        }
+        gathering.add(1, Part::Phase, &shed(0, 10));
+        gathering.tell(&mut told);
+        assert_eq!(told.0, [(0, 11)]);
+        gathering.end(1, Ok(Vec::new()));
+        gathering.tell(&mut told);
+        assert_eq!(told.0, [(0, 11), (1, 1), (2, 1)]);
+        // Behind its end, and then not told of any more.
+        gathering.add(1, Part::Phase, &shed(1, 100));
+        gathering.end(0, Ok(Vec::new()));
+        let recorded = gathering.finish().unwrap();
+        assert_eq!(recorded.measured().shed, 113);
+        let shed: Vec<u64> = recorded.intervals.iter().map(|row| row.shed).collect();
+        assert_eq!(shed, [11, 1, 1, 100]);
     }
 }

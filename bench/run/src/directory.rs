@@ -6,6 +6,7 @@
 //! between runs that are compared.
 
 use crate::error::RunError;
+use crate::rows::nearest_second;
 use crate::run::{Repeat, RunOutcome};
 use bench_stats::{Detail, HlogWriter, Interval, LatencyKind, Summary};
 use std::collections::BTreeMap;
@@ -26,7 +27,7 @@ pub type Manifest = BTreeMap<String, String>;
 pub struct StoredRepeat {
     /// What it came to.
     pub summary: Summary,
-    /// Second by second.
+    /// Second by second, or in rows of 2, 4, 8, ... of them where it was longer than two hours.
     pub intervals: Vec<Interval>,
     /// What ended after the last of them.
     pub drain: Interval,
@@ -126,12 +127,13 @@ fn hlog_of(repeat: &Repeat) -> Result<Vec<u8>, RunError> {
     log.finish().map_err(wrong_figures)
 }
 
-/// Lines of each second and operation, and one of all operations with what belongs to none.
+/// Lines of each row and operation, and one of all operations with what belongs to none.
 fn csv_of(intervals: &[Interval]) -> String {
     let mut text = "second,start_s,length_s,operation,count,bytes,errors,shed,client_cpu_us,\
         p50_us,p99_us,p999_us,max_us\n"
         .to_owned();
-    for (second, interval) in intervals.iter().enumerate() {
+    for interval in intervals {
+        let second = nearest_second(interval.start_ns);
         let start_s = interval.start_ns as f64 / 1e9;
         let length_s = interval.length_s();
         // Writing to a string does not fail.
@@ -237,4 +239,21 @@ fn read(path: &Path) -> Result<Vec<u8>, RunError> {
         return Err(of_file(path)(io::Error::other("it is too long for a run's file")));
     }
     std::fs::read(path).map_err(of_file(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_the_second_at_which_its_row_starts() {
+        let rows = [
+            Interval::new(0, 2_003_000_000),
+            Interval::new(2_003_000_000, 4_000_500_000),
+            Interval::new(4_000_500_000, 5_000_000_000),
+        ];
+        let text = csv_of(&rows);
+        let starts: Vec<&str> = text.lines().skip(1).map(|line| &line[..19]).collect();
+        assert_eq!(starts, ["0,0.000000,2.003000", "2,2.003000,1.997500", "4,4.000500,0.999500"]);
+    }
 }

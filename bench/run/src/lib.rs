@@ -25,6 +25,7 @@ mod plan;
 mod planner;
 mod raw;
 mod remote;
+mod rows;
 mod run;
 mod s3;
 mod server;

@@ -1,6 +1,7 @@
 //! Runs read back, as the report and the comparison want them.
 
 use crate::directory::{Manifest, StoredRepeat, StoredRun};
+use crate::rows::{nearest_second, seconds_of};
 use bench_report::{
     Heat, IntervalPoint, LatencyKind as RowKind, LatencyRow, LoopKind, OperationData, RunData,
 };
@@ -117,13 +118,17 @@ fn curve_of(histogram: &Histogram) -> Vec<(f64, f64)> {
 
 fn points_of(intervals: &[Interval], operation: Operation) -> Vec<IntervalPoint> {
     let mut points: Vec<IntervalPoint> = Vec::new();
+    let seconds_max = seconds_of(intervals);
     for interval in intervals {
         let cell = interval.operation(operation);
         let response = cell.latency(LatencyKind::Response);
         let quantile_us = |share| response.quantile_ns(share) as f64 / 1e3;
-        let second = (interval.start_ns + 500_000_000) / 1_000_000_000;
+        let second = nearest_second(interval.start_ns);
+        // One thread that was late makes a row long in which the others did no more for it.
+        let seconds = nearest_second(interval.end_ns).saturating_sub(second).clamp(1, seconds_max);
         points.push(IntervalPoint {
             second,
+            seconds,
             operations: cell.count,
             bytes: cell.bytes,
             errors: cell.error_count(),
@@ -155,7 +160,7 @@ fn heat_of(intervals: &[Interval], operation: Operation) -> Heat {
         }
         counts
     });
-    Heat { bounds_us, counts: counts.collect() }
+    Heat { bounds_us, seconds_per_column: seconds_of(intervals), counts: counts.collect() }
 }
 
 fn server_of(summary: &Summary) -> Option<Vec<(String, String)>> {
@@ -192,5 +197,19 @@ mod tests {
         assert!((near(50.0) / 5_500.0 - 1.0).abs() < 0.15);
         assert_eq!(curve.last().unwrap().0, 100.0);
         assert!(curve_of(&Histogram::default()).is_empty());
+    }
+
+    #[test]
+    fn points_are_as_long_as_their_rows() {
+        let row =
+            |start_ms: u64, end_ms: u64| Interval::new(start_ms * 1_000_000, end_ms * 1_000_000);
+        let of = |rows: &[Interval]| -> Vec<(u64, u64)> {
+            let points = points_of(rows, Operation::Get);
+            points.iter().map(|point| (point.second, point.seconds)).collect()
+        };
+        // A thread was late with the first row, and the last is half full.
+        let rows = [row(0, 2_900), row(2_003, 4_001), row(4_001, 5_000)];
+        assert_eq!(of(&rows), [(0, 2), (2, 2), (4, 1)]);
+        assert_eq!(of(&[row(0, 1_003), row(1_003, 1_200)]), [(0, 1), (1, 1)]);
     }
 }

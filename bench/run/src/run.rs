@@ -65,7 +65,7 @@ pub trait Screen {
 pub struct Repeat {
     /// What it came to.
     pub summary: Summary,
-    /// Second by second.
+    /// Second by second, or in rows of 2, 4, 8, ... of them where it was longer than two hours.
     pub intervals: Vec<Interval>,
     /// What ended after the last of them.
     pub drain: Interval,
@@ -349,7 +349,7 @@ fn search(
             break;
         }
         let summary = summary_of(plan, options, 1, &measured);
-        // The first second is the one in which the rate changes.
+        // The first row has the second in which the rate changes.
         let mut settled = Interval::default();
         for interval in measured.recorded.intervals.iter().skip(1) {
             settled.add(interval);
