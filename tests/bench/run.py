@@ -732,6 +732,14 @@ def runs_are_compared_and_rules_are_held():
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
         assert done.returncode == VOID, (done.stdout[-500:], done.stderr)
         assert json.loads(done.stdout)["base_runs"] == 3
+        one_each = [binary(), "bench", "compare", base[0], new[0]]
+        for more in ([], ["--fail-if", "all.client_cpu<+1000%"]):
+            done = subprocess.run([*one_each, *more], capture_output=True, text=True, timeout=60)
+            assert done.returncode == (VOID if more else 0), (done.stdout, done.stderr)
+            assert "get.p99" in done.stdout, done.stdout
+        for wrong in (one_each[:4], one_each[:3], [*one_each, "--base", base[0], "--new", new[0]]):
+            done = subprocess.run(wrong, capture_output=True, text=True, timeout=60)
+            assert done.returncode == 2 and done.stderr.startswith("error:"), done.stderr
         page = pathlib.Path(bench.scratch.name) / "both.html"
         command = [binary(), "bench", "report", *runs[:2], "--out", page]
         assert subprocess.run(command, capture_output=True, timeout=60).returncode == 0

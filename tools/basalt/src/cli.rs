@@ -240,7 +240,8 @@ Examples:
   basalt bench --find-knee --slo p99=5ms --mix get
   basalt bench --target raw --drive /srv/raw.data --drive-bytes 4GiB --inflight 32
   basalt bench --workers 10.0.0.1:9010,10.0.0.2:9010 --inflight 256
-  basalt bench compare --base runs/A --new runs/B --fail-if 'get.p99>+5%'
+  basalt bench compare runs/A runs/B --fail-if 'get.p99>+5%'
+  basalt bench compare --base runs/A runs/C --new runs/B runs/D
 
 Exit code 8: the run is void, an answer was wrong, or a rule of a comparison is broken.";
 
@@ -313,11 +314,14 @@ pub struct ReportArguments {
 /// `basalt bench compare`.
 #[derive(Debug, Args)]
 pub struct CompareArguments {
-    /// Directories of runs of the one build, in the order they ran
-    #[arg(long, required = true, num_args = 1.., value_name = "RUN")]
+    /// Directory of a run of the one build, and of one of the other
+    #[arg(num_args = 2, value_names = ["BASE", "NEW"], conflicts_with_all = ["base", "new"])]
+    pub pair: Vec<PathBuf>,
+    /// Directories of several runs of the one build, in the order they ran
+    #[arg(long, required_unless_present = "pair", num_args = 1.., value_name = "RUN")]
     pub base: Vec<PathBuf>,
-    /// Directories of runs of the other
-    #[arg(long, required = true, num_args = 1.., value_name = "RUN")]
+    /// Directories of several runs of the other
+    #[arg(long, required_unless_present = "pair", num_args = 1.., value_name = "RUN")]
     pub new: Vec<PathBuf>,
     /// Exit with code 8 where this holds, as 'get.p99>+5%' or 'all.server_cpu>+3%'; may be repeated
     #[arg(long, value_name = "RULE")]

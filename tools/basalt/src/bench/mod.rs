@@ -206,8 +206,12 @@ fn compared(arguments: &CompareArguments) -> Result<u8, Refused> {
         .iter()
         .map(|text| Rule::parse(text).map_err(|error| usage(error.to_string())))
         .collect::<Result<_, _>>()?;
-    let base = files::runs(&arguments.base)?;
-    let new = files::runs(&arguments.new)?;
+    let (base, new) = match arguments.pair.as_slice() {
+        [base, new] => (std::slice::from_ref(base), std::slice::from_ref(new)),
+        _ => (arguments.base.as_slice(), arguments.new.as_slice()),
+    };
+    let base = files::runs(base)?;
+    let new = files::runs(new)?;
     let mut comparison = compare(&base, &new, &CompareOptions::default())
         .map_err(|error| usage(error.to_string()))?;
     comparison.hold_against(&rules).map_err(|error| usage(error.to_string()))?;
