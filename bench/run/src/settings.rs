@@ -12,7 +12,6 @@ mod workers;
 use crate::clock;
 use crate::error::RunError;
 use crate::knee::Objective;
-use crate::marks::Mark;
 use crate::plan::{ArrivalPlan, Load, RunPlan};
 use crate::run::RunOptions;
 use bench_model::{Generation, KeySpace, Mix, Operation, PayloadSpec, Popularity, Rate, Sizes};
@@ -23,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use targets::check_buffers;
 use values::{
-    SECONDS_MAX, cpu_list, mark_of, number, percent, signing_of, size, small, time, verify_of,
+    SECONDS_MAX, cpu_list, marks_of, number, percent, signing_of, size, small, time, verify_of,
     wrong,
 };
 
@@ -195,9 +194,9 @@ pub struct Settings {
     /// Leave the objects there at the end
     #[arg(long)]
     pub keep: bool,
-    /// Do something during the measurement: '60s mark:drive 3 pulled', '60s exec:systemctl ...';
+    /// Do something during the measurement: --at 60s 'mark:drive 3 pulled', --at 60s exec:sync;
     /// may be repeated
-    #[arg(long, value_name = "WHAT")]
+    #[arg(long, num_args = 1..=2, value_names = ["TIME", "WHAT"])]
     pub at: Vec<String>,
     /// Server process on this machine whose CPU time is taken [default: basalt's own metrics]
     #[arg(long, value_name = "PID")]
@@ -369,9 +368,7 @@ impl Settings {
     }
 
     fn options(&self, run_id: &str) -> Result<RunOptions, RunError> {
-        let mut marks: Vec<Mark> =
-            self.at.iter().map(|text| mark_of(text)).collect::<Result<_, _>>()?;
-        marks.sort_by_key(|mark| mark.at);
+        let marks = marks_of(&self.at)?;
         let pid = self.server_pid.as_deref();
         let pid_of = |text: &str| match text.parse() {
             Ok(pid) if Path::new(&format!("/proc/{pid}/stat")).exists() => Ok(pid),

@@ -133,8 +133,10 @@ fn a_drive_has_as_many_keys_as_places() {
 fn marks_have_a_time_and_a_kind() {
     let mut marked = settings(&[]);
     marked.duration = Some("1h".to_owned());
-    marked.at = vec!["2m exec:echo a: b".to_owned(), "10s mark:drive 3 pulled".to_owned()];
+    let parted = ["2m", "exec:echo a: b", "10s mark:drive 3 pulled", "3m", "mark:x"];
+    marked.at = parted.map(str::to_owned).to_vec();
     let (_, options) = marked.check("run-1").unwrap();
+    assert_eq!(options.marks.len(), 3);
     assert_eq!(options.marks[0].text, "drive 3 pulled");
     assert_eq!(options.marks[1].command.as_deref(), Some("echo a: b"));
     assert_eq!(options.marks[1].at.as_secs(), 120);

@@ -128,8 +128,26 @@ pub(super) fn verify_of(text: &str) -> Result<Verify, RunError> {
     }
 }
 
+/// Marks in the order of time. Each is one text, or two: a command line may part them.
+pub(super) fn marks_of(texts: &[String]) -> Result<Vec<Mark>, RunError> {
+    let mut marks = Vec::new();
+    let mut texts = texts.iter();
+    while let Some(text) = texts.next() {
+        let is_time = !text.trim().contains(char::is_whitespace);
+        marks.push(match texts.as_slice().first().filter(|_| is_time) {
+            Some(what) => {
+                texts.next();
+                mark_of(&format!("{text} {what}"))?
+            }
+            None => mark_of(text)?,
+        });
+    }
+    marks.sort_by_key(|mark| mark.at);
+    Ok(marks)
+}
+
 /// `60s mark:text` or `60s exec:command`.
-pub(super) fn mark_of(text: &str) -> Result<Mark, RunError> {
+fn mark_of(text: &str) -> Result<Mark, RunError> {
     let refused = || {
         wrong("--at", format!("{text:?} is not like '60s mark:drive 3 pulled' or '60s exec:sync'"))
     };
