@@ -413,6 +413,5 @@ if __name__ == "__main__":
     with Server() as server:
         server.start()
         suite.run(server.client())
-        suite.passed += 1 if server.alive() and not server.panics() else 0
-        suite.failed += server.panics()[:3]
+        suite.judge_server(server)
     suite.finish()

@@ -245,6 +245,5 @@ if __name__ == "__main__":
     with Server() as running:
         running.start()
         suite.run(running)
-        suite.passed += 1 if running.alive() and not running.panics() else 0
-        suite.failed += running.panics()[:3]
+        suite.judge_server(running)
     suite.finish()

@@ -73,7 +73,7 @@ impl<S: Objects> Gateway<S> {
             return Err(digest::kind_mismatch(expected, actual));
         }
         let kept = upload.checksum.map_or(digest::DEFAULT_KIND, |(kind, _)| kind);
-        let intake = Intake::new(request.claims, client, kept)?;
+        let intake = Intake::new(request.claims, named, kept)?;
         let target = Target::Part(id, number);
         let writer = self.store.begin(bucket.id, &key, target, intake.size).await?;
         let (writer, verified) = intake.receive(writer, body).await?;
@@ -135,6 +135,7 @@ struct Intake {
     /// The sum the client gave in a header.
     expected: Option<(ChecksumKind, Vec<u8>)>,
     trailer: Option<Trailer>,
+    /// The kind the client named, or gave a sum of.
     client: Option<ChecksumKind>,
     kept: ChecksumKind,
     sums: BodySums,
@@ -145,7 +146,7 @@ struct Verified {
     etag: String,
     /// The checksum to keep.
     kept: ObjectChecksum,
-    /// The checksum to answer: the client's kind if it gave one.
+    /// The checksum to answer: of the client's kind if it has one.
     shown: ObjectChecksum,
 }
 

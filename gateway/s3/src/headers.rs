@@ -118,8 +118,12 @@ pub(crate) fn is_known(operation: Operation, name: &str) -> bool {
             && name.strip_prefix("x-amz-meta-").is_some_and(|rest| !rest.is_empty()))
 }
 
-/// Whether the header tells of a checksum of the body that this operation is sent.
+/// Whether the header tells of a checksum of the body that this operation is sent. A completion's
+/// is one of the object.
 pub(crate) fn sums_body(operation: Operation, name: &str) -> bool {
+    if operation == Operation::CompleteMultipartUpload {
+        return false;
+    }
     let is_of = |group: Group| names(group).contains(&name);
     let says_kind = is_of(Group::Checksum) || is_of(Group::KeptChecksum);
     checksum_of_empty(name).is_some() || (groups(operation).contains(&Group::Checksum) && says_kind)

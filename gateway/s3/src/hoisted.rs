@@ -3,8 +3,7 @@
 //! SDKs move `x-amz-*` headers there when they sign a URL, so that whoever uses it need not send
 //! them. They mean what they mean as headers, and all of a query is signed.
 //!
-//! Invariant: what is here obeys the table of headers, and is given once, as a parameter or as a
-//! header. Source: S3 user guide, "Uploading objects with presigned URLs".
+//! Invariant: what is here obeys the table of headers, and no header says anything else. Source: S3 user guide, "Uploading objects with presigned URLs".
 
 use crate::headers;
 use crate::operation::Operation;
@@ -13,7 +12,8 @@ use crate::refusal::Refusal;
 use gateway_core::ErrorCode;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// What is no header of the operation: the signature, and how the body is sent.
+/// What is no header of the operation: the signature, and how the body is sent. S3 takes no source
+/// of a copy from a URL either; it would write an empty object.
 const NEVER: &[&str] = &[
     "x-amz-algorithm",
     "x-amz-content-sha256",
@@ -34,7 +34,8 @@ pub(crate) fn of(query: &Query) -> Result<HeaderMap, Refusal> {
     }
     for (parameter, value) in query.iter() {
         let name = parameter.to_ascii_lowercase();
-        if !name.starts_with("x-amz-") || NEVER.contains(&name.as_str()) {
+        let is_source = name.starts_with("x-amz-copy-source");
+        if !name.starts_with("x-amz-") || is_source || NEVER.contains(&name.as_str()) {
             continue;
         }
         let name = HeaderName::try_from(name);
@@ -67,7 +68,8 @@ pub(crate) fn problem(
         if !headers::is_known(operation, name) {
             return Some(Refusal::not_implemented(&format!("the query parameter {name}")));
         }
-        if sent.contains_key(name) {
+        // Some SDKs sign a header and put it into the URL as well.
+        if sent.get(name).is_some_and(|header| header != value) {
             return Some(given_twice(name));
         }
         // Of a body nobody knew.

@@ -9,7 +9,7 @@ use crate::query::Query;
 use crate::refusal::Refusal;
 use gateway_core::ErrorCode;
 use http::HeaderMap;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 
 /// What the filter knows of this server.
@@ -46,7 +46,7 @@ pub(crate) fn judge(parts: &Parts, rules: &Rules) -> Result<(Operation, HeaderMa
         return Err(Refusal::not_implemented("an upload by an HTML form"));
     }
     let hoisted = hoisted::of(&query)?;
-    let copies = [&parts.headers, &hoisted].iter().any(|all| all.contains_key("x-amz-copy-source"));
+    let copies = parts.headers.contains_key("x-amz-copy-source");
     let operation = operation_of(&parts.method, place.scope, &query, &hoisted, copies)?;
     debug_assert!(place.scope != Scope::Root || operation == Operation::ListBuckets);
     let (sent, owner) = (&parts.headers, &rules.owner_id);
@@ -60,10 +60,14 @@ pub(crate) fn judge(parts: &Parts, rules: &Rules) -> Result<(Operation, HeaderMa
 
 /// s3s reads any POST of this type as a form, whatever the query says.
 fn is_form(parts: &Parts) -> bool {
-    let content_type = parts.headers.get(CONTENT_TYPE);
-    let text = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
-    parts.method == http::Method::POST
-        && text.trim_start().to_ascii_lowercase().starts_with("multipart/form-data")
+    const FORM: &[u8] = b"multipart/form-data";
+    // By its bytes: s3s takes parameters that are no ASCII, too.
+    let mut types = parts.headers.get_all(CONTENT_TYPE).iter();
+    let is_form = |value: &HeaderValue| {
+        let start = value.as_bytes().trim_ascii_start().get(..FORM.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(FORM))
+    };
+    parts.method == http::Method::POST && types.any(is_form)
 }
 
 #[cfg(test)]

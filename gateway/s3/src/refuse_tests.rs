@@ -290,10 +290,14 @@ fn headers_of_their_operation_pass() {
 #[test]
 fn methods_forms_repeats_and_odd_paths() {
     let form = [("content-type", "multipart/form-data; boundary=x")];
+    let odd = [("content-type", " Multipart/Form-Data; boundary=\"\u{e9}\"")];
+    let second = [("content-type", "text/plain"), form[0]];
     /// Request line, headers, code.
     type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
-    let cases: [Case<'_>; 10] = [
+    let cases: [Case<'_>; 12] = [
         ("POST /b", &form, "NotImplemented"),
+        ("POST /b?delete", &odd, "NotImplemented"),
+        ("POST /b?delete", &second, "NotImplemented"),
         ("POST /b?delete", &form, "NotImplemented"),
         ("PUT /", &[], "MethodNotAllowed"),
         ("HEAD /", &[], "MethodNotAllowed"),
@@ -414,6 +418,10 @@ fn headers_in_a_presigned_url_are_headers_of_its_operation() {
         ("PUT /b/k", "x-amz-trailer=x-amz-checksum-crc32", Some("NotImplemented")),
         ("PUT /b/k", "x-amz-date=20260102T030405Z", Some("NotImplemented")),
         ("PUT /b/k", "x-amz-security-token=t", Some("NotImplemented")),
+        ("PUT /b/k", "x-amz-copy-source=b%2Fsource", Some("NotImplemented")),
+        ("PUT /b/k", "X-Amz-Copy-Source-If-Match=e", Some("NotImplemented")),
+        // Of the object, not of a body.
+        ("POST /b/k?uploadId=u", "x-amz-sdk-checksum-algorithm=none", Some("InvalidRequest")),
     ];
     for (line, hoisted, expected) in cases {
         let sign = if line.contains('?') { '&' } else { '?' };
@@ -422,11 +430,11 @@ fn headers_in_a_presigned_url_are_headers_of_its_operation() {
         let unsigned = code(&format!("{line}{sign}{hoisted}"), &[]);
         assert!(matches!(unsigned, Some("NotImplemented" | "InvalidArgument")), "{hoisted}");
     }
-    let copy = format!("PUT /b/k?{PRESIGNED}&x-amz-copy-source=b%2Fsource");
-    assert_eq!(operation_of(&copy, &[]), Ok(Operation::CopyObject));
     let signed = PRESIGNED.replace("=host", "=host%3Bx-amz-acl");
     let twice = format!("PUT /b/k?{signed}&x-amz-acl=private");
-    assert_eq!(code(&twice, &[("x-amz-acl", "private")]), Some("InvalidArgument"));
+    assert_eq!(code(&twice, &[("x-amz-acl", "private")]), None);
+    let differs = twice.replace("=private", "=public-read");
+    assert_eq!(code(&differs, &[("x-amz-acl", "private")]), Some("InvalidArgument"));
 }
 
 #[test]

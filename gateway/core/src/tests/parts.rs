@@ -284,6 +284,10 @@ fn parts_of_a_plain_upload_may_have_any_checksum() {
     let body = Pieces::of(&[b"bytes"]);
     let stored = block_on(fixture.gateway.upload_part(request, body)).unwrap();
     assert_eq!(stored.checksums[0].text, right);
+    let named = BodyClaims { algorithm: Some(kind), ..claims(b"bytes") };
+    let body = Pieces::of(&[b"bytes"]);
+    let again = block_on(fixture.gateway.upload_part(part_request(&id, 1, named), body)).unwrap();
+    assert_eq!(again.checksums[0].text, right);
     let part = CompletedPart { number: 1, etag: stored.etag, checksums: vec![(kind, right)] };
     let completed = complete(&fixture, complete_request(&id, &[part])).unwrap();
     assert_eq!(completed.checksums[0].kind, ChecksumKind::Crc64Nvme);

@@ -139,12 +139,10 @@ fn headers_in_a_presigned_url_count() {
     assert_eq!((got.status(), got.body.as_slice()), (200, BODY));
     assert_eq!(got.header("x-amz-meta-colour"), "grey blue");
     assert!(!got.header("x-amz-checksum-crc64nvme").is_empty());
-    let source = "&x-amz-copy-source=bkt%2Fk";
-    let copied = server.send(signer.presigned_with("PUT /bkt/copy", source, 60, b""));
-    assert_eq!(copied.status(), 200, "{}", copied.text());
-    assert_eq!(server.signed("GET /bkt/copy", &[], b"").body, BODY);
-    let refused = signer.presigned_with("PUT /bkt/k", "&x-amz-tagging=a%3Db", 60, b"other");
-    assert_eq!(server.send(refused).code(), "NotImplemented");
+    for other in ["&x-amz-copy-source=bkt%2Fk", "&x-amz-tagging=a%3Db"] {
+        let refused = signer.presigned_with("PUT /bkt/k", other, 60, b"other");
+        assert_eq!(server.send(refused).code(), "NotImplemented", "{other}");
+    }
     assert_eq!(server.signed("GET /bkt/k", &[], b"").body, BODY);
     // Whoever uses the URL cannot change what was signed.
     let (mut parts, body) = signer.presigned_with("PUT /bkt/k", more, 60, b"other").into_parts();
