@@ -709,7 +709,7 @@ def workers_are_guarded_by_a_secret():
             run = short(server.endpoint, *sharing(worker), "--threads", 1)
             _, err = bench.run(*run, code=6)
             assert "no credentials" in err and worker.address in err, err
-        _, err = bench.run(*short(server.endpoint, "--workers", "nobody"), code=2)
+        _, err = bench.run(*short(server.endpoint, "--workers", "nobody:0"), code=2)
         assert "--workers" in err, err
         gone = f"127.0.0.1:{free_port()}"
         _, err = bench.run(*short(server.endpoint, "--workers", gone), code=6)

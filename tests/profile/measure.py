@@ -182,7 +182,18 @@ def a_device_that_may_hold_data_is_refused_and_unchanged():
         assert "--destroy" in err and digest(device) == before, err
 
 
+def a_device_that_may_be_destroyed_is_measured():
+    with scratch() as root, loop_devices(root, [64 * MIB]) as [(device, _)]:
+        file = root / "lab.toml"
+        _, said = ran("measure", *SHORT, "--destroy", "--out", file, device)
+        assert f"{device}  write-sequential  " in said, said
+        text = file.read_text()
+        assert "read_queue_depth_knee = " in text and f'"{device}"' not in text, text
+        assert " 0 FAIL" in ran("check", file, device)[0]
+
+
 CHECKS = [
     a_measured_profile_is_valid_and_obeyed, a_killed_measurement_goes_on,
     what_is_there_is_not_overwritten, a_device_that_may_hold_data_is_refused_and_unchanged,
+    a_device_that_may_be_destroyed_is_measured,
 ]  # fmt: skip

@@ -31,7 +31,7 @@ FAMILIES = {
     "drive_flush_seconds_total": "counter", "drive_errors_total": "counter",
     "drive_corrupt_blocks_total": "counter", "drive_used_bytes": "gauge", "drive_free_bytes": "gauge",
     "drive_capacity_bytes": "gauge", "drive_in_sync": "gauge", "drive_queue_depth": "gauge",
-    "drive_log_depth": "gauge", "drive_log_batches_total": "counter",
+    "drive_state": "gauge", "drive_log_depth": "gauge", "drive_log_batches_total": "counter",
     "drive_log_records_total": "counter", "drive_index_memory_bytes": "gauge",
     "memory_limit_bytes": "gauge", "memory_resident_bytes": "gauge",
     "memory_bodies_held_bytes": "gauge", "memory_bodies_waiting": "gauge", "node_ready": "gauge",
@@ -61,6 +61,13 @@ def samples(program):
             found[sample[1]] = float(sample[2])
     assert kinds.items() >= FAMILIES.items(), FAMILIES.items() - kinds.items()
     return found
+
+
+def states_in(found, path):
+    """{state: value} of a drive in what `samples` gave."""
+    begin = f'basalt_drive_state{{drive="{path}",uuid="'
+    return {name.split('state="')[1].removesuffix('"}'): value
+            for name, value in found.items() if name.startswith(begin)}  # fmt: skip
 
 
 def use(program, bucket):
@@ -103,6 +110,8 @@ def metrics_count_what_happened():
                             if name.startswith(f'basalt_{family}{{drive="{path}",uuid="'))  # fmt: skip
 
             assert drive("drive_in_sync") == 1 and drive("drive_errors_total") == 0
+            states = {"in-sync": 1, "catching-up": 0, "missing": 0, "failed": 0}
+            assert states_in(after, path) == states, states_in(after, path)
             assert drive("drive_capacity_bytes") == 256 << 20
             assert drive("drive_writes_total") > 0 and drive("drive_flushes_total") > 0
             assert drive("drive_flush_seconds_total") > 0 and drive("drive_log_batches_total") > 0
@@ -112,8 +121,12 @@ def metrics_count_what_happened():
         program.stop()
 
 
+def status_of(program):
+    return json.loads(program.get("/-/status")[1])
+
+
 def state_of(program, path):
-    drives = json.loads(program.get("/-/status")[1])["drives"]
+    drives = status_of(program)["drives"]
     return next(drive["state"] for drive in drives if drive["path"] == str(path))
 
 
@@ -121,10 +134,10 @@ def status_names_every_drive():
     with scratch() as root, Program(ANY_PORT, *pool(root, 4)) as program:
         use(program.serving(), "status")
         time.sleep(1.2)
-        answer = json.loads(program.get("/-/status")[1])
+        answer = status_of(program)
         assert answer["version"] and answer["commit"]
         assert answer["driver"] in ("uring", "threads"), answer["driver"]
-        assert answer["objects_short_of_protection"] == 0
+        assert answer["objects_short_of_protection"] == 0 and answer["objects_short_counted"] == 0
         for drive in answer["drives"]:
             assert re.fullmatch("[0-9a-f]{32}", drive["uuid"]), drive
             assert drive["state"] == "in-sync" and drive["errors"] == 0 and drive["advice"] == ""
@@ -153,14 +166,22 @@ def a_drive_that_goes_and_comes_back_is_told_of():
         wait_for("writes go on", lambda: stored(client, "returns", "meanwhile"), 20)
         lines = program.lines("ERROR", "drive state", str(drive))
         assert len(lines) == 1 and "storage drive replace" in lines[0], lines
+        # All that `use` wrote: objects from before the drive went are counted too.
+        wait_for("they are counted", lambda: status_of(program)["objects_short_counted"] >= 11, 90)
+        assert status_of(program)["objects_short_of_protection"] is None
         shown = run("status", "--endpoint", program.endpoint).stdout
         assert "failed" in shown and "storage drive replace" in shown, shown
-        assert "any of set 0" in shown, shown
-        assert samples(program)["basalt_node_drives_out"] == 1
+        assert re.search("protection: [1-9][0-9]+ counted, and any other of set 0 may", shown), shown
+        found = samples(program)
+        assert found["basalt_node_drives_out"] == 1
+        assert found["basalt_cluster_objects_short_of_protection"] >= 11
+        states = {"in-sync": 0, "catching-up": 0, "missing": 0, "failed": 1}
+        assert states_in(found, drive) == states, states_in(found, drive)
         assert program.get("/-/health/ready")[0] == 200
         away.rename(drive)
         wait_for("it is back", lambda: state_of(program, drive) == "in-sync", 60)
         assert program.lines("INFO", "drive state", str(drive), "state=in-sync"), program.log
+        wait_for("none is short", lambda: status_of(program)["objects_short_counted"] == 0, 90)
         program.stop()
 
 

@@ -94,7 +94,7 @@ fn parse(text: &str) -> Result<Rate, &'static str> {
         return positive(text).map(Rate::Constant);
     };
     match kind.trim() {
-        "const" => positive(argument).map(Rate::Constant),
+        "const" | "constant" => positive(argument).map(Rate::Constant),
         "poisson" => positive(argument).map(Rate::Poisson),
         "ramp" => parse_ramp(argument),
         "steps" => parse_steps(argument),

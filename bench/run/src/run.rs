@@ -21,6 +21,7 @@ use crate::server::Reading;
 use crate::threads::{Means, Order};
 use bench_model::{Mismatch, Operation, Rate};
 use bench_stats::{ClientFacts, Interval, Limits, Load as LoadKind, RunFacts, Summary};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -88,6 +89,8 @@ pub struct RunOutcome {
     pub warmup_mismatches: Vec<Mismatch>,
     /// Who made the load, and how their clocks were; empty where it was this process.
     pub workers: Vec<WorkerClock>,
+    /// Build and profile of a server that is basalt, by their names in a manifest.
+    pub server_facts: BTreeMap<String, String>,
     /// Whether it was interrupted.
     pub is_interrupted: bool,
     /// What ended it before its time, or kept it from cleaning up. The figures stand.
@@ -170,6 +173,9 @@ pub fn run(
     outcome.is_interrupted = stop.load(Ordering::Relaxed) && loaded.is_ok();
     outcome.workers = crew.clocks();
     drop(crew);
+    if let Some(text) = place.house.as_mut().and_then(|house| house.admin.text("/-/metrics")) {
+        outcome.server_facts = Reading::facts_of_metrics(&text);
+    }
     if let Err(error) = place.leave(plan, options, screen) {
         outcome.failures.push(format!("cleaning up failed: {error}"));
     }

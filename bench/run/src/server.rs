@@ -43,6 +43,29 @@ impl Reading {
         (reading.cpu_seconds >= 0.0).then_some(reading)
     }
 
+    /// What basalt's metrics say of its build and profile, as a manifest has it.
+    pub(crate) fn facts_of_metrics(text: &str) -> BTreeMap<String, String> {
+        let mut facts = BTreeMap::new();
+        for (metric, label, name) in [
+            ("basalt_build_info", "version", "build.server_version"),
+            ("basalt_build_info", "commit", "build.server_commit"),
+            ("basalt_profile_info", "name", "server.profile"),
+        ] {
+            let mut lines = text.lines();
+            let labels = lines.find_map(|line| line.strip_prefix(metric)?.strip_prefix('{'));
+            let start = format!("{label}=\"");
+            let value = labels.and_then(|labels| {
+                let of_label =
+                    labels.split(',').find_map(|one| one.strip_prefix(start.as_str()))?;
+                of_label.split('"').next()
+            });
+            if let Some(value) = value {
+                facts.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        facts
+    }
+
     /// Of a process of this machine.
     pub(crate) fn of_process(pid: u32) -> Option<Self> {
         let cpu_seconds = shards_executor::process_cpu_seconds(pid)?;
@@ -110,5 +133,20 @@ mod tests {
         assert_eq!((spent.flushes, spent.device_bytes_read), (None, None));
         assert_eq!(spent.batch_sizes["log_batches"], 0);
         assert_eq!(Reading::of_metrics("go_goroutines 8\n"), None);
+    }
+
+    #[test]
+    fn build_and_profile_of_the_server_are_facts() {
+        let text = "# HELP basalt_build_info x\n\
+            basalt_build_info{version=\"0.1.0\",commit=\"abc\",driver=\"uring\"} 1\n\
+            basalt_profile_info{name=\"lab\",source=\"measured\"} 1\n";
+        let facts: Vec<(String, String)> = Reading::facts_of_metrics(text).into_iter().collect();
+        let expected = [
+            ("build.server_commit", "abc"),
+            ("build.server_version", "0.1.0"),
+            ("server.profile", "lab"),
+        ];
+        assert_eq!(facts, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert!(Reading::facts_of_metrics("go_goroutines 8\n").is_empty());
     }
 }

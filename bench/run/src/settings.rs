@@ -317,7 +317,7 @@ impl Settings {
         }
         let options = self.options(run_id)?;
         if let Some(mark) = options.marks.iter().find(|mark| mark.at >= plan.duration) {
-            let problem = format!("{:?} would come after the end", mark.text);
+            let problem = format!("{:?} would come after the end of --duration", mark.text);
             return Err(wrong("--at", problem));
         }
         Ok((plan, options))

@@ -20,6 +20,9 @@ pub enum DriveState {
 }
 
 impl DriveState {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::InSync, Self::CatchingUp, Self::Missing, Self::Failed];
+
     /// One word.
     #[must_use]
     pub fn word(self) -> &'static str {

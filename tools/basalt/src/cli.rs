@@ -239,7 +239,7 @@ Examples:
   basalt bench --rate poisson:5k --mix get --duration 60s
   basalt bench --find-knee --slo p99=5ms --mix get
   basalt bench --target raw --drive /srv/raw.data --drive-bytes 4GiB --inflight 32
-  basalt bench --workers 10.0.0.1:9010,10.0.0.2:9010 --inflight 256
+  basalt bench --workers 10.0.0.1,10.0.0.2 --inflight 256
   basalt bench compare runs/A runs/B --fail-if 'get.p99>+5%'
   basalt bench compare --base runs/A runs/C --new runs/B runs/D
 

@@ -27,9 +27,11 @@ pub struct Status {
     pub profile: String,
     /// Every drive of the pool, absent ones too.
     pub drives: Vec<DriveStatus>,
-    /// Objects with fewer fragments than they should have. None: not known, for drives are out, and
-    /// any object of their sets may be one.
+    /// Objects with fewer copies or fragments than they should have. None: not known, for drives
+    /// are out, and any object of their sets may be one.
     pub objects_short_of_protection: Option<u64>,
+    /// Those of them that were counted last, also while drives are out.
+    pub objects_short_counted: u64,
     /// Objects that the drives in sync cannot make whole any more.
     pub objects_unreadable: u64,
 }
@@ -119,14 +121,19 @@ fn about(bytes: u64) -> String {
     }
 }
 
-/// Whose objects may be short of protection.
-fn outside(status: &Status) -> String {
+/// What is counted while drives are out, and whose objects may be short of protection beside it.
+fn counted(status: &Status) -> String {
     let out = status.drives.iter().filter(|drive| drive.state != IN_SYNC);
     let mut sets: Vec<u64> = out.map(|drive| drive.set).collect();
     sets.sort_unstable();
     sets.dedup();
     let sets: Vec<String> = sets.iter().map(u64::to_string).collect();
-    format!("any of set {}, until all of its drives are {IN_SYNC}", sets.join(", "))
+    format!(
+        "{} counted, and any other of set {} may be until all of its drives are {IN_SYNC}, for \
+         they are counted once a minute",
+        status.objects_short_counted,
+        sets.join(", ")
+    )
 }
 
 fn render(status: &Status) -> String {
@@ -153,7 +160,7 @@ fn render(status: &Status) -> String {
     }
     match status.objects_short_of_protection {
         Some(short) => text.push_str(&format!("objects short of protection: {short}\n")),
-        None => text.push_str(&format!("objects short of protection: {}\n", outside(status))),
+        None => text.push_str(&format!("objects short of protection: {}\n", counted(status))),
     }
     if status.objects_unreadable > 0 {
         text.push_str(&format!("objects unreadable: {}\n", status.objects_unreadable));
@@ -186,9 +193,10 @@ mod tests {
             /d1    failed  0    3         1.5GiB  512   2       u-1\n\
             /d1: replace it[2J\n";
         assert_eq!(text, expected);
-        let unknown = Status { objects_short_of_protection: None, ..status };
-        let expected =
-            "objects short of protection: any of set 0, until all of its drives are in-sync";
+        let unknown =
+            Status { objects_short_of_protection: None, objects_short_counted: 5, ..status };
+        let expected = "objects short of protection: 5 counted, and any other of set 0 may be \
+            until all of its drives are in-sync, for they are counted once a minute\n";
         assert!(render(&unknown).contains(expected), "{}", render(&unknown));
     }
 

@@ -4,7 +4,7 @@
 use std::ffi::CString;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -68,6 +68,30 @@ pub fn file_system_room(path: &Path) -> io::Result<FileSystemRoom> {
         total_bytes: value.f_blocks.saturating_mul(value.f_frsize),
         available_bytes: value.f_bavail.saturating_mul(value.f_frsize),
     })
+}
+
+/// Room of a terminal, in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TerminalSize {
+    /// Characters of a line.
+    pub columns: u16,
+    /// Lines.
+    pub rows: u16,
+}
+
+/// The size of a terminal; an error where it is none, or does not know its size.
+pub fn terminal_size(terminal: impl AsFd) -> io::Result<TerminalSize> {
+    let mut value = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    let descriptor = terminal.as_fd().as_raw_fd();
+    // SAFETY: `value` is a valid winsize that outlives the call, which writes no more than one.
+    let result = unsafe { libc::ioctl(descriptor, libc::TIOCGWINSZ, &raw mut value) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if value.ws_col == 0 || value.ws_row == 0 {
+        return Err(io::Error::other("the terminal does not know its size"));
+    }
+    Ok(TerminalSize { columns: value.ws_col, rows: value.ws_row })
 }
 
 /// Sets up a ring and drops it again: tells whether this process may use io_uring.
@@ -170,6 +194,12 @@ mod tests {
         let room = file_system_room(Path::new("/")).unwrap();
         assert!(room.total_bytes > 0 && room.available_bytes <= room.total_bytes);
         assert!(file_system_room(Path::new("/no/such/path")).is_err());
+    }
+
+    #[test]
+    fn what_is_no_terminal_has_no_size() {
+        let file = std::fs::File::open("/dev/null").unwrap();
+        assert!(terminal_size(file).is_err());
     }
 
     #[test]

@@ -10,8 +10,21 @@ use crate::error::RunError;
 use crate::remote::{Party, WorkersPlan};
 use bench_model::Sizes;
 
+/// Where a worker listens that is told no other port.
+pub const WORKER_PORT: u16 = 9010;
+
 /// Workers of a run, at most.
 const WORKERS_MAX: usize = 256;
+
+/// A worker's address, with the port of those that were told none.
+fn with_port(address: &str) -> String {
+    let address = address.trim();
+    // What ends in a bracket is an IPv6 address without a port.
+    match address.is_empty() || (address.contains(':') && !address.ends_with(']')) {
+        true => address.to_owned(),
+        false => format!("{address}:{WORKER_PORT}"),
+    }
+}
 
 impl Settings {
     /// Which workers drive the run; `None`: this process does.
@@ -24,14 +37,13 @@ impl Settings {
         party: Party,
     ) -> Result<Option<WorkersPlan>, RunError> {
         let Some(text) = self.workers.as_deref() else { return Ok(None) };
-        let addresses: Vec<String> =
-            text.split(',').map(|address| address.trim().to_owned()).collect();
+        let addresses: Vec<String> = text.split(',').map(with_port).collect();
         for (place, address) in addresses.iter().enumerate() {
             let has_port = address.rsplit_once(':').is_some_and(|(host, port)| {
                 !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
             });
             if !has_port {
-                return Err(wrong("--workers", format!("{address:?} is no HOST:PORT")));
+                return Err(wrong("--workers", format!("{address:?} is no HOST or HOST:PORT")));
             }
             if addresses[..place].contains(address) {
                 return Err(wrong("--workers", format!("{address} stands there twice")));
@@ -146,8 +158,9 @@ mod tests {
     fn what_is_wrong_is_refused_by_name() {
         for (workers, said) in [
             ("", "HOST:PORT"),
-            ("a", "HOST:PORT"),
+            (":1", "HOST:PORT"),
             ("a:1,", "HOST:PORT"),
+            ("a,a:9010", "twice"),
             ("a:0", "HOST:PORT"),
             ("a:1,b:1,a:1", "twice"),
         ] {

@@ -4,7 +4,7 @@ use super::{Refused, build_of, refused};
 use crate::{exit, logging, output};
 use bench_run::{Manifest, Settings, StoredRun, read_run, runs_to_compare, runs_to_report};
 use bench_stats::compare::Run;
-use hw_profile::{Cpus, Root};
+use hw_profile::{Cpus, Root, choose_preset, probe};
 use std::path::{Path, PathBuf};
 
 /// `20261130-083834-250` of `2026-11-30T08:38:34.250Z`.
@@ -41,10 +41,13 @@ pub(super) fn manifest(settings: &Settings, run_id: &str, label: &str, started: 
     for (name, value) in [("run.id", run_id), ("run.label", label), ("run.started", started)] {
         manifest.insert(name.to_owned(), value.to_owned());
     }
-    let model = Cpus::read(&Root::real()).model;
+    let root = Root::real();
+    let model = Cpus::read(&root).model;
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let preset = choose_preset(&probe(&root, &[])).map(|choice| choice.profile.profile.name);
     for (name, value) in [
+        ("machine.profile", preset.unwrap_or_else(|_| "none".to_owned())),
         ("machine.cpu", model.unwrap_or_else(|| "unknown".to_owned())),
         ("machine.cpus", cpus.to_string()),
         ("machine.kernel", kernel.trim().to_owned()),

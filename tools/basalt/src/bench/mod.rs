@@ -71,7 +71,7 @@ fn run(arguments: &BenchRun) -> Result<u8, Refused> {
     let root = arguments.out.clone().unwrap_or_else(|| PathBuf::from("runs"));
     let directory = bench_run::make_directory(&root, &run_id).map_err(told)?;
     options.directory.clone_from(&directory);
-    let mut screen = Screen::new();
+    let mut screen = Screen::new(&plan);
     screen.note(&format!("{run_id}: {}", plan.target));
     if settings.insecure && matches!(plan.target, TargetPlan::S3 { .. }) {
         screen.note("warning: --insecure: the certificate is not checked, anybody may answer");
@@ -87,6 +87,7 @@ fn run(arguments: &BenchRun) -> Result<u8, Refused> {
     };
     let label = arguments.label.clone().unwrap_or_default();
     let mut manifest = files::manifest(&settings, &run_id, &label, &started);
+    manifest.extend(outcome.server_facts.clone());
     for (number, worker) in (1..).zip(&outcome.workers) {
         manifest.insert(format!("run.worker_{number}"), worker.to_string());
     }

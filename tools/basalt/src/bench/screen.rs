@@ -1,50 +1,90 @@
-//! What a run shows: one line that is written over on a terminal, plain lines elsewhere.
+//! What a run shows: a table that is drawn anew in place on a terminal, plain lines elsewhere.
+//!
+//! Invariants: between any two calls the cursor of a terminal stands at the begin of the line below
+//! the table, so that whatever is said next, by whomever, comes out under it; a table is written
+//! over only where nothing was said since, and the terminal has kept its size.
 
-use bench_run::StepVerdict;
+mod table;
+
+use crate::sys::{self, TerminalSize};
+use bench_run::{RunPlan, StepVerdict};
 use bench_stats::{Interval, LatencyKind, Load, Summary};
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
+use std::time::Duration;
+use table::{SoFar, table_lines};
 
 /// Wrong answers that are printed, of all that were kept.
 pub(super) const MISMATCHES_SHOWN: usize = 10;
+/// Of a terminal that does not know its size, as on a serial line.
+const SIZE_USUAL: TerminalSize = TerminalSize { columns: 80, rows: 24 };
 
 /// Standard error.
 pub(super) struct Screen {
     is_terminal: bool,
-    has_line: bool,
-    stage: String,
+    warmup: Duration,
+    duration: Duration,
+    so_far: SoFar,
+    /// The table that the next one is written over.
+    drawn: Option<Drawn>,
+}
+
+/// A table on the terminal.
+struct Drawn {
+    line_count: usize,
+    size: TerminalSize,
 }
 
 impl Screen {
-    pub(super) fn new() -> Self {
-        let is_terminal = std::io::stderr().is_terminal();
-        Self { is_terminal, has_line: false, stage: String::new() }
+    pub(super) fn new(plan: &RunPlan) -> Self {
+        Self {
+            is_terminal: std::io::stderr().is_terminal(),
+            warmup: plan.warmup,
+            duration: plan.duration,
+            so_far: SoFar::default(),
+            drawn: None,
+        }
     }
 
     fn say(&mut self, text: &str) {
-        let mut out = std::io::stderr().lock();
+        // What was typed meanwhile (^C) stands below the table.
+        let clear = if self.drawn.take().is_some() { "\r\x1b[K" } else { "" };
         // Nobody is left to read it.
-        _ = match self.has_line {
-            true => writeln!(out, "\n{text}"),
-            false => writeln!(out, "{text}"),
-        };
-        self.has_line = false;
+        _ = writeln!(std::io::stderr().lock(), "{clear}{text}");
+    }
+
+    fn draw(&mut self, last: &Interval) {
+        let size = sys::terminal_size(std::io::stderr()).unwrap_or(SIZE_USUAL);
+        let mut lines = table_lines(&self.so_far, last, usize::from(size.columns));
+        // With the cursor's line below; what has scrolled out of sight cannot be written over.
+        lines.truncate(usize::from(size.rows).saturating_sub(1));
+        // A terminal that was resized may have broken the lines of the last one.
+        let over = self.drawn.take().filter(|drawn| drawn.size == size);
+        let text = drawing(&lines, over.map_or(0, |drawn| drawn.line_count));
+        // Nobody is left to read it.
+        _ = std::io::stderr().lock().write_all(text.as_bytes());
+        self.drawn = Some(Drawn { line_count: lines.len(), size });
     }
 }
 
 impl bench_run::Screen for Screen {
     fn stage(&mut self, name: &str, about: &str) {
-        self.stage = name.to_owned();
+        let length = match name {
+            "warm-up" => Some(self.warmup),
+            "measure" | "search" => Some(self.duration),
+            _ => None,
+        };
+        self.so_far = SoFar::new(name, length);
         self.say(&format!("{name}: {about}"));
     }
 
     fn second(&mut self, second: usize, interval: &Interval) {
-        let line = format!("{} {:>4} s  {}", self.stage, second + 1, second_text(interval));
+        self.so_far.add(second, interval);
         if self.is_terminal {
-            // Over the last one, and nothing of it left.
-            _ = write!(std::io::stderr().lock(), "\r{line}\x1b[K");
-            self.has_line = true;
+            self.draw(interval);
         } else {
+            let (stage, text) = (&self.so_far.stage, second_text(interval));
+            let line = format!("{stage} {:>4} s  {text}", second + 1);
             self.say(&line);
         }
     }
@@ -52,6 +92,22 @@ impl bench_run::Screen for Screen {
     fn note(&mut self, text: &str) {
         self.say(text);
     }
+}
+
+/// What draws lines on a terminal, over so many of the last ones.
+fn drawing(lines: &[String], over: usize) -> String {
+    let mut text = match over {
+        // Up by 0 lines is up by 1.
+        0 => "\r".to_owned(),
+        _ => format!("\r\x1b[{over}A"),
+    };
+    for line in lines {
+        // Cleared before it is written: behind a full line, its last character would go.
+        _ = writeln!(text, "\x1b[K{line}");
+    }
+    // What was typed meanwhile stands below.
+    text.push_str("\x1b[K");
+    text
 }
 
 /// Rates and latencies of a second, of all operations.
@@ -223,5 +279,13 @@ mod tests {
         assert_eq!(time_text(999.4), "999 us");
         assert_eq!(time_text(1500.0), "1.50 ms");
         assert_eq!(time_text(2.5e6), "2.50 s");
+    }
+
+    #[test]
+    fn a_drawing_goes_over_the_last_one_and_ends_below_itself() {
+        let lines = ["a", "b"].map(str::to_owned);
+        assert_eq!(drawing(&lines, 0), "\r\x1b[Ka\n\x1b[Kb\n\x1b[K");
+        assert_eq!(drawing(&lines, 1), "\r\x1b[1A\x1b[Ka\n\x1b[Kb\n\x1b[K");
+        assert_eq!(drawing(&[], 0), "\r\x1b[K");
     }
 }

@@ -7,7 +7,7 @@ use crate::status::{DriveStatus, Status};
 use crate::version;
 use gateway_core::shards::budget::{BudgetUsage, MemoryBudget};
 use gateway_s3::Node as EdgeNode;
-use shards_node::{ArenaStatistics, DriveReport, Node, NodeReport};
+use shards_node::{ArenaStatistics, DriveReport, DriveState, Node, NodeReport};
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -71,6 +71,7 @@ impl EdgeNode for NodeView {
             driver: self.driver.to_owned(),
             profile: self.chosen.hardware.profile.clone(),
             objects_short_of_protection: short_of_protection(&report),
+            objects_short_counted: report.objects_short_of_protection(),
             drives: report.drives.iter().map(|drive| drive_status(drive, &self.chosen)).collect(),
             objects_unreadable: report.objects_unreadable,
         };
@@ -82,7 +83,8 @@ impl EdgeNode for NodeView {
     }
 }
 
-/// Known only while every drive is in sync: any object may be short of one that is out.
+/// Known only while every drive is in sync: otherwise the count lags behind what is written, and a
+/// set that does not serve may not be counted at all.
 fn short_of_protection(report: &NodeReport) -> Option<u64> {
     (report.drives_out() == 0).then(|| report.objects_short_of_protection())
 }
@@ -109,7 +111,7 @@ type DriveMetric = (&'static str, &'static str, &'static str, fn(&DriveReport) -
 
 const DRIVE_METRICS: [DriveMetric; 36] = [
     ("drive_in_sync", "gauge", "Whether the drive serves.", |d| {
-        f64::from(u8::from(d.state == shards_node::DriveState::InSync))
+        f64::from(u8::from(d.state == DriveState::InSync))
     }),
     ("drive_used_bytes", "gauge", "What is taken, the reserve included.", |d| used_bytes(d) as f64),
     ("drive_capacity_bytes", "gauge", "The most the drive may hold.", |d| {
@@ -223,20 +225,35 @@ fn render_node(out: &mut String, report: &NodeReport) {
     gauge("node_drives_out", "Drives that do not serve.", report.drives_out() as f64);
     gauge("cluster_positions_out", "Positions out of sync.", report.positions_out as f64);
     let short = report.objects_short_of_protection() as f64;
-    gauge("cluster_objects_short_of_protection", "Objects short of copies or fragments.", short);
+    let help = "Objects short of copies or fragments, as counted last.";
+    gauge("cluster_objects_short_of_protection", help, short);
     let unreadable = report.objects_unreadable as f64;
     gauge("cluster_objects_unreadable", "Objects no drives in sync can make whole.", unreadable);
     gauge("node_view_changes", "Changes of view since the start.", report.view_changes as f64);
     for (name, kind, help, value) in DRIVE_METRICS {
         _ = write!(out, "# HELP basalt_{name} {help}\n# TYPE basalt_{name} {kind}\n");
         for drive in &report.drives {
-            let path = drive.path.display().to_string().replace('\\', "\\\\").replace('"', "\\\"");
-            _ = writeln!(
-                out,
-                "basalt_{name}{{drive=\"{path}\",uuid=\"{}\"}} {}",
-                drive.uuid,
-                value(drive)
-            );
+            _ = writeln!(out, "basalt_{name}{{{}}} {}", labels_of(drive), value(drive));
+        }
+    }
+    render_states(out, &report.drives);
+}
+
+/// What names a drive in its samples.
+fn labels_of(drive: &DriveReport) -> String {
+    let path = drive.path.display().to_string().replace('\\', "\\\\").replace('"', "\\\"");
+    format!("drive=\"{path}\",uuid=\"{}\"", drive.uuid)
+}
+
+/// A sample for each state, not a number for the state: alerts name it by its word.
+fn render_states(out: &mut String, drives: &[DriveReport]) {
+    head(out, "drive_state", "gauge", "1 for the state the drive is in, 0 for the others.");
+    for drive in drives {
+        let labels = labels_of(drive);
+        for state in DriveState::ALL {
+            let (word, value) = (state.word(), u8::from(state == drive.state));
+            // Writing to a string does not fail.
+            _ = writeln!(out, "basalt_drive_state{{{labels},state=\"{word}\"}} {value}");
         }
     }
 }
@@ -305,6 +322,56 @@ fn resident_of(status: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn drive(path: &str, state: DriveState) -> DriveReport {
+        DriveReport {
+            path: path.into(),
+            shard: 0,
+            limits: Default::default(),
+            uuid: "u".to_owned(),
+            set: Default::default(),
+            position: Default::default(),
+            state,
+            advice: String::new(),
+            usage: Default::default(),
+            io: Default::default(),
+            objects_short: 2,
+        }
+    }
+
+    fn one_of_two_failed() -> NodeReport {
+        let drives = vec![drive("/d1", DriveState::InSync), drive("/d\"2", DriveState::Failed)];
+        NodeReport { drives, ..NodeReport::default() }
+    }
+
+    #[test]
+    fn a_drive_is_in_one_state() {
+        let mut text = String::new();
+        render_node(&mut text, &one_of_two_failed());
+        let shown: Vec<&str> =
+            text.lines().filter(|line| line.starts_with("basalt_drive_state{")).collect();
+        let expected = [
+            r#"basalt_drive_state{drive="/d1",uuid="u",state="in-sync"} 1"#,
+            r#"basalt_drive_state{drive="/d1",uuid="u",state="catching-up"} 0"#,
+            r#"basalt_drive_state{drive="/d1",uuid="u",state="missing"} 0"#,
+            r#"basalt_drive_state{drive="/d1",uuid="u",state="failed"} 0"#,
+            r#"basalt_drive_state{drive="/d\"2",uuid="u",state="in-sync"} 0"#,
+            r#"basalt_drive_state{drive="/d\"2",uuid="u",state="catching-up"} 0"#,
+            r#"basalt_drive_state{drive="/d\"2",uuid="u",state="missing"} 0"#,
+            r#"basalt_drive_state{drive="/d\"2",uuid="u",state="failed"} 1"#,
+        ];
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn what_is_counted_is_shown_while_drives_are_out() {
+        let report = one_of_two_failed();
+        assert_eq!(short_of_protection(&report), None);
+        let mut text = String::new();
+        render_node(&mut text, &report);
+        let counted = "basalt_cluster_objects_short_of_protection 2";
+        assert!(text.lines().any(|shown| shown == counted), "{text}");
+    }
 
     #[test]
     fn memory_is_shown() {
