@@ -160,6 +160,12 @@ class Pool:
             for group in groups
         ]
 
+    def show_pinned(self, changed):
+        """Says which CPUs the threads have under a profile that differs in this."""
+        names = ("basalt-shard-0", "basalt-shard-1", "basalt-gateway", "basalt-control")
+        found = ", ".join(f"{name[7:]} {cpus}" for name, cpus in zip(names, self.pinned(*names)))
+        print(f"  {changed}: CPUs of {found}", flush=True)
+
     def in_threads(self, call):
         """Calls with a client and each number of an object, some at once."""
         client = self.server.client()
@@ -199,6 +205,7 @@ def cpus_of_each_group_are_where_the_profile_has_them():
     groups = ("basalt-shard-0", "basalt-shard-1", "basalt-gateway", "basalt-control")
     with Pool() as pool:
         with pool.obeying():
+            pool.show_pinned("the base profile")
             assert pool.pinned(*groups) == [[first], [second], [first], [first]], pool.affinities()
             assert pool.metrics("shard_cpu") == {'shard="0"': int(first), 'shard="1"': int(second)}
             assert pool.metrics("gateway_cpu") == {'gateway="0"': int(first)}
@@ -207,12 +214,15 @@ def cpus_of_each_group_are_where_the_profile_has_them():
             assert len(said) == 1 and f"shard_cpus={first},{second}" in said[0], pool.log()
             assert len(pool.lines("INFO", "drive limits", "class=test")) == DRIVES, pool.log()
         with pool.obeying(shard_cpus=second):
+            pool.show_pinned(f"shard_cpus = {second}")
             assert pool.pinned(*groups) == [[second], [], [first], [first]], pool.affinities()
             assert pool.metrics("shard_cpu") == {'shard="0"': int(second)}
         with pool.obeying(gateway_cpus=f"{first},{second}"):
+            pool.show_pinned(f"gateway_cpus = {first},{second}")
             expected = [[first], [second], [first, second], [first]]
             assert pool.pinned(*groups) == expected, pool.affinities()
         with pool.obeying(control_cpus=second):
+            pool.show_pinned(f"control_cpus = {second}")
             assert pool.pinned(*groups) == [[first], [second], [first], [second]], pool.affinities()
 
 
@@ -221,6 +231,7 @@ def drives_are_with_the_shards_of_the_profile():
     with Pool() as pool:
         for shards in ([0, 1, 0, 1], [1, 1, 0, 1]):
             with pool.obeying(shards=shards):
+                print(f"  shard = {shards}: {pool.by_drive('shard')} in the metrics", flush=True)
                 assert pool.by_drive("shard") == shards
                 pool.server.client().list_buckets()
                 said = pool.lines("drive limits", f"drive={pool.drives[0]} ")
@@ -245,21 +256,25 @@ def settings_are_stronger_than_the_profile():
 
 
 def no_more_is_at_a_drive_than_the_profile_allows():
+    def most(word):
+        found = pool.most_at_once(word, pool.write if word == "writes" else pool.read)
+        (limit,) = set(pool.by_drive(f"{word.rstrip('s')}_queue_depth_max"))
+        waited = sum(pool.by_drive("waited_total"))
+        print(f"  {limit:.0f} {word} allowed: {found:.0f} at once, {waited:.0f} waited", flush=True)
+        return found
+
     with Pool() as pool:
         with pool.obeying():
             pool.server.client().create_bucket(Bucket=BUCKET)
             assert pool.by_drive("read_queue_depth_max") == [64] * DRIVES
             assert pool.by_drive("write_queue_depth_max") == [64] * DRIVES
-            assert pool.most_at_once("writes", pool.write) > 1
-            assert pool.most_at_once("reads", pool.read) > 1
+            assert most("writes") > 1 and most("reads") > 1
         with pool.obeying(read_depth=1):
             assert pool.by_drive("read_queue_depth_max") == [1] * DRIVES
-            assert pool.most_at_once("reads", pool.read) == 1
-            assert sum(pool.by_drive("waited_total")) > 0
+            assert most("reads") == 1 and sum(pool.by_drive("waited_total")) > 0
         with pool.obeying(write_depth=1):
             assert pool.by_drive("write_queue_depth_max") == [1] * DRIVES
-            assert pool.most_at_once("writes", pool.write) == 1
-            assert sum(pool.by_drive("waited_total")) > 0
+            assert most("writes") == 1 and sum(pool.by_drive("waited_total")) > 0
 
 
 def larger_writes_are_split_as_the_profile_has_it():
