@@ -77,6 +77,10 @@ impl SeatTable {
         let mut seats = BTreeMap::new();
         for _ in 0..count {
             let seat = (SetId(reader.u16()?), Position(reader.u8()?));
+            let rises = seats.last_key_value().is_none_or(|(last, _)| *last < seat);
+            if !rises {
+                return Err(reader.bounds());
+            }
             seats.insert(seat, reader.bytes(PATH_BYTES_MAX)?.to_vec());
         }
         Ok(Self { version, seats })
@@ -119,5 +123,17 @@ mod tests {
             assert!(SeatTable::decode(&flipped).is_err());
         }
         assert!(SeatTable::decode(&[]).is_err());
+    }
+
+    #[test]
+    fn no_seat_is_there_twice() {
+        let table = SeatTable::default().with(&known(&[(0, "/a"), (1, "/b")]));
+        let mut bytes = table.encode();
+        let end = bytes.len() - 8;
+        // The second position, in front of its path's length and two bytes.
+        bytes[end - 7] = 0;
+        let sum = crc64(&bytes[..end]).to_le_bytes();
+        bytes[end..].copy_from_slice(&sum);
+        assert_eq!(SeatTable::decode(&bytes), Err(FormatError::Bounds("the table of seats")));
     }
 }

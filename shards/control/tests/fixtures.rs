@@ -4,8 +4,8 @@
 #[path = "../../../engine/format/tests/fixture/mod.rs"]
 mod fixture;
 
-use engine_types::BucketId;
-use shards_control::{BucketEntry, BucketState, BucketTable};
+use engine_types::{BucketId, Position, SetId};
+use shards_control::{BucketEntry, BucketState, BucketTable, SeatTable};
 
 fn table() -> BucketTable {
     let ours = BucketEntry {
@@ -41,6 +41,16 @@ fn the_bucket_table_is_of_version_1() {
     // Ids go on behind the last one given out, which no bucket has any more.
     let more = table().with_bucket("more", 1).unwrap();
     assert_eq!(more.buckets["more"].id, BucketId(0x0102_0304_0506_070a));
+}
+
+#[test]
+fn the_seat_table_is_of_version_1() {
+    let seat = |set, position, path: &[u8]| ((SetId(set), Position(position)), path.to_vec());
+    let seats =
+        [seat(0, 0, b"/srv/d1"), seat(0, 127, b"/srv/\xff"), seat(0x0102, 3, b"/dev/nvme0n1")];
+    let table = SeatTable { version: 0x0102_0304_0506_0708, seats: seats.into() };
+    let bytes = fixture::check("seats", "docs/format/seats.md", &table.encode());
+    assert_eq!(SeatTable::decode(&bytes), Ok(table));
 }
 
 #[test]

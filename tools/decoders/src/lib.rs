@@ -44,6 +44,7 @@ pub static DECODERS: &[Decoder] = &[
     object::OBJECT,
     object::UPLOAD,
     object::BUCKET_TABLE,
+    object::SEAT_TABLE,
     index::ENTRY,
     index::BLOCK,
     index::RUN,

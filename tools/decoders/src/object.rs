@@ -1,4 +1,4 @@
-//! Fragments, object records, uploads and parts, the bucket table.
+//! Fragments, object records, uploads and parts, the tables of buckets and of seats.
 //!
 //! Rules beside the round trip: no sum but the right one opens a footer, and a record that was
 //! read can be shown to a client.
@@ -12,9 +12,9 @@ use engine_format::{
 };
 use engine_types::{
     Attribute, AttributeKind, ChecksumKind, DataId, DriveId, FragmentIndex, ObjectChecksum,
-    PartNumber, PoolId, PositionSet, SetId,
+    PartNumber, PoolId, Position, PositionSet, SetId,
 };
-use shards_control::{BucketState, BucketTable};
+use shards_control::{BucketState, BucketTable, SeatTable};
 
 pub(crate) const FRAGMENT: Decoder = Decoder {
     name: "fragment",
@@ -35,6 +35,14 @@ pub(crate) const BUCKET_TABLE: Decoder = Decoder {
     check: bucket_table,
     samples: bucket_samples,
     words: &["BASALTBK"],
+    rounds: 8_000,
+};
+
+pub(crate) const SEAT_TABLE: Decoder = Decoder {
+    name: "seat_table",
+    check: seat_table,
+    samples: seat_samples,
+    words: &["BASALTST"],
     rounds: 8_000,
 };
 
@@ -90,6 +98,12 @@ fn bucket_table(input: &[u8]) -> bool {
     round_trips(input, BucketTable::decode, BucketTable::encode);
     let sealed = with_sum_behind(input, input.len());
     round_trips(&sealed, BucketTable::decode, BucketTable::encode)
+}
+
+fn seat_table(input: &[u8]) -> bool {
+    round_trips(input, SeatTable::decode, SeatTable::encode);
+    let sealed = with_sum_behind(input, input.len());
+    round_trips(&sealed, SeatTable::decode, SeatTable::encode)
 }
 
 fn fragment_samples() -> Vec<Vec<u8>> {
@@ -199,5 +213,12 @@ fn bucket_samples() -> Vec<Vec<u8>> {
         .and_then(|table| table.with_bucket("logs", 6))
         .and_then(|table| table.with_state("logs", BucketState::Deleting));
     let bytes = table.unwrap_or_default().encode();
+    vec![bytes[..bytes.len() - 8].to_vec()]
+}
+
+fn seat_samples() -> Vec<Vec<u8>> {
+    let seat = |set, position, path: &str| ((SetId(set), Position(position)), path.into());
+    let seats = [seat(0, 0, "/srv/d1"), seat(0, 1, "/srv/d2"), seat(3, 0, "/dev/nvme0n1")];
+    let bytes = SeatTable { version: 7, seats: seats.into() }.encode();
     vec![bytes[..bytes.len() - 8].to_vec()]
 }

@@ -45,7 +45,7 @@ macro_rules! each {
 
 each! {
     superblock log_frames commit record checkpoint
-    fragment object upload bucket_table
+    fragment object upload bucket_table seat_table
     entry block run
     config drive_arguments text
     s3_head s3_read s3_request s3_chunks s3_xml
