@@ -54,6 +54,6 @@ pub use remote::{
 };
 pub use run::{Knee, Repeat, RunOptions, RunOutcome, Screen, Swept, run};
 pub use s3::S3Target;
-pub use settings::Settings;
+pub use settings::{Settings, WORKER_PORT};
 pub use target::{Done, Outcome, Target};
 pub use task::Task;

@@ -9,6 +9,8 @@ mod tls;
 mod values;
 mod workers;
 
+pub use workers::WORKER_PORT;
+
 use crate::clock;
 use crate::error::RunError;
 use crate::knee::Objective;

@@ -3,7 +3,8 @@
 //! SDKs move `x-amz-*` headers there when they sign a URL, so that whoever uses it need not send
 //! them. They mean what they mean as headers, and all of a query is signed.
 //!
-//! Invariant: what is here obeys the table of headers, and no header says anything else. Source: S3 user guide, "Uploading objects with presigned URLs".
+//! Invariant: what is here obeys the table of headers, and no header says anything else.
+//! Source: S3 user guide, "Uploading objects with presigned URLs".
 
 use crate::headers;
 use crate::operation::Operation;

@@ -4,6 +4,7 @@
 use crate::config::FlagValue;
 use crate::profile::arguments::ProfileCommand;
 use crate::{exit, version};
+use bench_run::WORKER_PORT;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -296,7 +297,7 @@ pub struct ServeNullArguments {
 #[derive(Debug, Args)]
 pub struct WorkerArguments {
     /// Address to listen on; one that other machines reach needs BASALT_BENCH_SECRET
-    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9010")]
+    #[arg(long, value_name = "IP:PORT", default_value_t = format!("127.0.0.1:{WORKER_PORT}"))]
     pub listen: String,
 }
 
