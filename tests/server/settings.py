@@ -14,6 +14,12 @@ from runner import Skip
 from sigv4 import UNSIGNED, Signer
 
 
+def assert_shown(shown, name, value, origin):
+    """`config show --origin` printed this line."""
+    line = next(line for line in shown.splitlines() if line.startswith(f"{name} = "))
+    assert line.split("#")[0].strip() == f"{name} = {value}" and line.endswith(f"# {origin}"), line
+
+
 def each_layer_beats_the_next_and_says_so():
     with scratch() as root:
         file = root / "basalt.toml"
@@ -25,8 +31,7 @@ def each_layer_beats_the_next_and_says_so():
             ("timeouts.drain", '"7s"', "environment BASALT_TIMEOUTS__DRAIN"),
             ("log.level", '"warn"', f"file {file}"), ("memory", '"auto"', "default"),
         ):  # fmt: skip
-            line = next(line for line in shown.splitlines() if line.startswith(f"{name} = "))
-            assert line.split("#")[0].strip() == f"{name} = {value}" and line.endswith(f"# {origin}"), line
+            assert_shown(shown, name, value, origin)
         plain = run("config", "show", env=env).stdout
         file.write_text(plain)
         assert run("config", "check", "--config", file).returncode == 0
@@ -36,6 +41,29 @@ def each_layer_beats_the_next_and_says_so():
             line = program.serving().lines("serving")[0]
             assert "region=flag-1" in line and "ec=2+2" in line, line
             program.stop()
+
+
+def flags_of_a_server_are_shown_without_one():
+    with scratch() as root:
+        file = root / "basalt.toml"
+        file.write_text('region = "eu-1"\n[log]\nlevel = "warn"\n')
+        flags = ["--config", file, "--address", "127.0.0.1:9001", "--region", "eu", "--parity", "2"]
+        env = {"BASALT_PARITY": "3", "BASALT_GATEWAYS": "4"}
+        shown = run("config", "show", "--origin", *flags, env=env).stdout
+        for name, value, origin in (
+            ("address", '["127.0.0.1:9001"]', "flag --address"), ("region", '"eu"', "flag --region"),
+            ("parity", "2", "flag --parity"), ("gateways", "4", "environment BASALT_GATEWAYS"),
+            ("log.level", '"warn"', f"file {file}"), ("memory", '"auto"', "default"),
+        ):  # fmt: skip
+            assert_shown(shown, name, value, origin)
+        assert run("config", "check", *flags, env=env).returncode == 0
+        # So is what --dev brings, and nothing is made.
+        shown = run("config", "show", "--origin", "--dev", root / "dev", "--parity=1").stdout
+        assert_shown(shown, "parity", "1", "flag --parity")
+        assert "# --dev" in shown, shown
+        shown = run("config", "show", "--origin", root / "d{1...2}").stdout
+        assert f'drives = ["{root}/d{{1...2}}"]' in shown, shown
+        assert list(root.iterdir()) == [file]
 
 
 def unknown_and_wrong_settings_are_named():
@@ -56,6 +84,10 @@ def unknown_and_wrong_settings_are_named():
             with Program(ANY_PORT, *args, *pool(root, 4)) as program:
                 assert program.ended() == 2, (args, program.log)
                 assert all(word in program.log for word in words), program.log
+                # Without a server the same is said.
+                for command, code in (("check", 8), ("show", 2)):
+                    answer = run("config", command, *args)
+                    assert (answer.returncode, answer.stderr) == (code, program.log), answer
         with Program(ANY_PORT, *pool(root, 4), env={**CREDENTIALS, "BASALT_TYPO": "1"}) as program:
             assert program.ended() == 2 and "BASALT_TYPO" in program.log, program.log
         assert run("config", "check", env={"BASALT_CONFIG": "/no/such/file"}).returncode == 8
@@ -194,7 +226,8 @@ def domains_name_buckets():
 
 
 CHECKS = [
-    each_layer_beats_the_next_and_says_so, unknown_and_wrong_settings_are_named,
+    each_layer_beats_the_next_and_says_so, flags_of_a_server_are_shown_without_one,
+    unknown_and_wrong_settings_are_named,
     credentials_are_needed_and_have_rules, secrets_in_files_must_be_private,
     a_changed_password_holds_from_the_next_start, dev_makes_keys_once_and_little_else,
     dev_holds_ten_gib_at_most, several_addresses_and_ipv6, domains_name_buckets,

@@ -104,6 +104,8 @@ rules! {
     TombstonesKept = 7 "a tombstone stays while older entries lie below it",
     /// A drive comes back as it was some starts ago, and owns.
     PeerKnowledge = 8 "a drive short of what its peers recorded is out",
+    /// A drive that came back older logs releases until it has as many batches as the others know of.
+    AskedFirst = 8 "a drive logs nothing of its own accord before it was asked what it recovered",
     /// The second batch in flight is answered, the first is torn.
     BatchOrder = 9 "a batch is answered after all batches before it",
     /// Only the superblock says where the log goes on.

@@ -62,6 +62,9 @@ pub struct Checkpoint {
     pub data: Vec<(SegmentId, SegmentUse)>,
     /// The id of the next run.
     pub next_run: u64,
+    /// How often data has filled the drive: 0, not yet; `u32::MAX`, it was full and was deleted
+    /// from since; anything else, it refuses data, and so many segments were live at the most.
+    pub filling: u32,
 }
 
 impl Checkpoint {
@@ -118,6 +121,7 @@ impl Checkpoint {
                 }
             }
         }
+        out.u32(self.filling);
         out.pad(4096);
         let sum = crc64(&out.bytes);
         (out.bytes, sum)
@@ -182,7 +186,9 @@ impl Checkpoint {
             };
             Ok((segment, usage))
         })?;
-        Ok(Self { marks, view, promised, peers, pending, runs, log, data, next_run })
+        // Builds before it was kept have padding there, or nothing.
+        let filling = if reader.rest().is_empty() { 0 } else { reader.u32()? };
+        Ok(Self { marks, view, promised, peers, pending, runs, log, data, next_run, filling })
     }
 }
 
@@ -206,4 +212,22 @@ fn list<'a, T>(
         items.push(one(reader)?);
     }
     Ok(items)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_that_ends_before_filling_was_never_full() {
+        let checkpoint = Checkpoint { next_run: 7, filling: 41, ..Checkpoint::default() };
+        let (bytes, sum) = checkpoint.encode();
+        assert_eq!(Checkpoint::decode(&bytes, sum).unwrap(), checkpoint);
+        let filling = bytes.iter().rposition(|byte| *byte == 41).unwrap();
+        let old = &bytes[..filling];
+        let read = Checkpoint::decode(old, crc64(old)).unwrap();
+        assert_eq!(read, Checkpoint { filling: 0, ..checkpoint });
+        let cut_short = &bytes[..filling + 2];
+        assert!(Checkpoint::decode(cut_short, crc64(cut_short)).is_err());
+    }
 }

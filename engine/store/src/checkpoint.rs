@@ -108,6 +108,7 @@ impl<E: Env> Shared<E> {
             log: space.log_segments(),
             data: space.snapshot(),
             next_run: 0,
+            filling: space.filling.stored(),
         };
         Some(Frozen { table, at: log.applied, bytes_since_checkpoint, checkpoint })
     }

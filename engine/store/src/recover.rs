@@ -12,7 +12,7 @@ use crate::error::DriveError;
 use crate::log::Log;
 use crate::replay::{Replay, Replayed};
 use crate::runs::Runs;
-use crate::space::Space;
+use crate::space::{Filling, Space};
 use crate::state::{Pending, State};
 use crate::store::{Parts, Store};
 use engine_env::{BrokenRules, DmaBuf, Drive, Env, IoError, Rule};
@@ -259,6 +259,7 @@ async fn load_checkpoint<D: Drive>(
         check(*segment)?;
         space.load_data(*segment, usage);
     }
+    space.filling = Filling::from_stored(checkpoint.filling);
     state.marks = checkpoint.marks.iter().map(|mark| (mark.owner, *mark)).collect();
     state.view = checkpoint.view.clone();
     state.promised = checkpoint.promised.max(checkpoint.view.epoch);

@@ -11,6 +11,7 @@ mod fragments;
 mod room;
 
 pub(crate) use fragments::APPEND_GENERATION;
+pub(crate) use room::Filling;
 
 use engine_format::{Extent, LogSegment};
 use engine_types::{DataId, SegmentId};
@@ -71,6 +72,8 @@ pub(crate) struct Space {
     /// next merge of all runs.
     pub unmerged: bool,
     keeps_reserve: bool,
+    /// How often it was filled.
+    pub filling: Filling,
 }
 
 /// The space of a reservation: whether it is appended, and where it lies.
@@ -111,6 +114,7 @@ impl Space {
             starving: false,
             unmerged: true,
             keeps_reserve: true,
+            filling: Filling::First,
         }
     }
 

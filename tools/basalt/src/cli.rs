@@ -149,23 +149,24 @@ impl ServerArguments {
 /// `basalt config`.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Check environment and file; every problem is named
-    Check {
-        /// Configuration file [default: /etc/basalt/basalt.toml, if it exists]
-        #[arg(long, value_name = "FILE")]
-        config: Option<PathBuf>,
-    },
-    /// Print every setting, as TOML
-    Show {
-        /// Configuration file [default: /etc/basalt/basalt.toml, if it exists]
-        #[arg(long, value_name = "FILE")]
-        config: Option<PathBuf>,
-        /// Say where each value comes from
-        #[arg(long)]
-        origin: bool,
-    },
+    /// Check what a server would be told by these arguments, environment and file; every problem
+    /// is named
+    Check(Box<ServerArguments>),
+    /// Print every setting as a server with these arguments would have it, as TOML
+    Show(Box<ShowArguments>),
     /// Print the table of all settings, as Markdown
     Reference,
+}
+
+/// `basalt config show`.
+#[derive(Debug, Args)]
+pub struct ShowArguments {
+    /// Say where each value comes from
+    #[arg(long)]
+    pub origin: bool,
+    /// Those of the server.
+    #[command(flatten)]
+    pub server: ServerArguments,
 }
 
 /// `basalt doctor`.
@@ -370,13 +371,17 @@ mod tests {
     #[test]
     fn every_flag_of_the_table_exists() {
         let command = Cli::command();
-        let server = command.find_subcommand("server").unwrap();
-        let flags: Vec<String> = server
-            .get_arguments()
-            .filter_map(|argument| argument.get_long().map(|name| format!("--{name}")))
-            .collect();
-        for setting in SETTINGS.iter().filter(|setting| setting.flag.starts_with("--")) {
-            assert!(flags.iter().any(|flag| flag == setting.flag), "{}", setting.flag);
+        let config = command.find_subcommand("config").unwrap();
+        for (parent, name) in [(&command, "server"), (config, "check"), (config, "show")] {
+            let flags: Vec<String> = parent
+                .find_subcommand(name)
+                .unwrap()
+                .get_arguments()
+                .filter_map(|argument| argument.get_long().map(|name| format!("--{name}")))
+                .collect();
+            for setting in SETTINGS.iter().filter(|setting| setting.flag.starts_with("--")) {
+                assert!(flags.iter().any(|flag| flag == setting.flag), "{name} {}", setting.flag);
+            }
         }
     }
 

@@ -310,6 +310,7 @@ fn checkpoint_samples() -> Vec<Vec<u8>> {
             (SegmentId(9), SegmentUse::Extents(vec![0, u64::MAX])),
         ],
         next_run: 4,
+        filling: 0,
     };
     vec![trimmed(&checkpoint.encode().0)]
 }

@@ -320,5 +320,6 @@ pub fn checkpoint() -> Checkpoint {
             (SegmentId(15), SegmentUse::Extents(vec![0x0102_0304_0506_0708, u64::MAX])),
         ],
         next_run: 16,
+        filling: 41,
     }
 }

@@ -243,6 +243,7 @@ impl Space {
             starving: false,
             unmerged: false,
             keeps_reserve: self.keeps_reserve,
+            filling: self.filling,
         };
         for (append, extents) in self.reserved.values().chain(self.parted.values()) {
             for extent in extents {

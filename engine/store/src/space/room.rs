@@ -9,6 +9,50 @@ const GARBAGE_SHARE: u64 = 10;
 /// The drive is judged anew once so many parts of a segment were freed.
 const FREED_SHARE: u64 = 8;
 
+/// Of log and append segments, a part in so many is kept for refills, and whole segments besides:
+/// what is written in the place of what was deleted falls on the drives of a set otherwise, and
+/// its index takes a segment more or less.
+const REFILL_SHARE: u64 = 64;
+const REFILL_SEGMENTS: u64 = 2;
+
+/// A drive that was full has been deleted from once so many eighths of what was live are left.
+const REFILL_EIGHTHS: u64 = 7;
+
+/// How often a drive was filled. The first filling leaves a little room, so that whatever is deleted
+/// later, as much can be written again; in a checkpoint, for that holds across starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Filling {
+    /// It was never full.
+    #[default]
+    First,
+    /// It refused data, and this many segments were live at the most.
+    Full(u32),
+    /// It was full, and was deleted from since.
+    Again,
+}
+
+impl Filling {
+    const AGAIN: u32 = u32::MAX;
+
+    /// As a checkpoint has it.
+    pub(crate) fn stored(self) -> u32 {
+        match self {
+            Self::First => 0,
+            Self::Full(live) => live,
+            Self::Again => Self::AGAIN,
+        }
+    }
+
+    /// From a checkpoint.
+    pub(crate) fn from_stored(stored: u32) -> Self {
+        match stored {
+            0 => Self::First,
+            Self::AGAIN => Self::Again,
+            live => Self::Full(live),
+        }
+    }
+}
+
 impl Space {
     /// Whether data may take a segment beyond `promised` ones and the reserve. The share that
     /// cleaning leaves is never taken, so that a full drive takes as much again as is deleted.
@@ -22,8 +66,12 @@ impl Space {
             self.starving = false;
             return Ok(());
         }
-        let is_full = self.could_be_free() <= kept;
+        let could_be_free = self.could_be_free();
+        let is_full = could_be_free <= kept;
         self.starving = is_short || is_full;
+        if is_full && !self.unmerged {
+            self.note_full();
+        }
         match (is_full, is_short) {
             // A merge may find that less is live.
             (true, _) if self.unmerged => Err(NoSpace::Cleaning),
@@ -43,15 +91,38 @@ impl Space {
         {
             return could_be_free;
         }
+        self.note_deleted();
         let could_be_free = self.free_without_garbage();
         self.judged = Some((now.0, now.1, could_be_free));
         self.freed_bytes = 0;
         could_be_free
     }
 
-    /// Free segments once all garbage but the share cleaning leaves is gone.
+    /// Free segments once all garbage but the share cleaning leaves is gone, without what is kept
+    /// for refills.
     pub(super) fn free_without_garbage(&self) -> u32 {
-        self.had_segments().saturating_sub(self.live_segments())
+        let (live, kept_for_refills) = self.live_segments();
+        let kept = if self.filling == Filling::Again { 0 } else { kept_for_refills };
+        self.had_segments().saturating_sub(live.saturating_add(kept))
+    }
+
+    /// Data is refused.
+    fn note_full(&mut self) {
+        let (live, _) = self.live_segments();
+        self.filling = match self.filling {
+            Filling::First => Filling::Full(live.max(1)),
+            Filling::Full(most) => Filling::Full(most.max(live)),
+            Filling::Again => Filling::Again,
+        };
+    }
+
+    /// Less may be live than when data was refused.
+    fn note_deleted(&mut self) {
+        if let Filling::Full(most) = self.filling
+            && u64::from(self.live_segments().0) * 8 <= u64::from(most) * REFILL_EIGHTHS
+        {
+            self.filling = Filling::Again;
+        }
     }
 
     /// Segments of the drive, or those prepared while the host has no more.
@@ -59,8 +130,9 @@ impl Space {
         if self.host_full { self.prepared } else { self.segment_count() }
     }
 
-    /// Segments a drive without garbage would need, and the share cleaning leaves.
-    fn live_segments(&self) -> u32 {
+    /// Segments a drive without garbage would need with the share cleaning leaves, and those that
+    /// a first filling leaves.
+    fn live_segments(&self) -> (u32, u32) {
         let (mut whole, mut bytes, mut append_bytes) = (0_u64, 0_u64, 0_u64);
         for (slot, segment) in self.slots.iter().zip(0_u32..) {
             match slot {
@@ -78,6 +150,12 @@ impl Space {
             |bytes: u64| (bytes + bytes / GARBAGE_SHARE).div_ceil(self.segment_bytes);
         // Packed as tightly as is sure.
         whole += with_garbage(append_bytes).max(append_bytes.div_ceil(self.append_bytes()));
-        u32::try_from(whole + with_garbage(bytes)).unwrap_or(u32::MAX)
+        let packed = bytes + append_bytes;
+        let kept_for_refills = match packed {
+            0 => 0,
+            _ => (packed / REFILL_SHARE).div_ceil(self.segment_bytes) + REFILL_SEGMENTS,
+        };
+        let segments = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+        (segments(whole + with_garbage(bytes)), segments(kept_for_refills))
     }
 }

@@ -7,6 +7,19 @@ fn data(number: u8) -> DataId {
     DataId([number; 16])
 }
 
+fn record(data: DataId, bytes: u64, append: bool, extents: Vec<Extent>) -> FragmentRecord {
+    FragmentRecord {
+        data,
+        index: engine_types::FragmentIndex(0),
+        geometry: engine_types::Geometry { data: 1, parity: 0, cell_bytes: 64 << 10 },
+        object_bytes: bytes,
+        sequence: engine_types::Sequence::ZERO,
+        append,
+        extents,
+        footer_sum: 0,
+    }
+}
+
 #[test]
 fn space_comes_back_to_the_last_granule() {
     let mut space = Space::new(1 << 20, 64, 64);
@@ -58,6 +71,55 @@ fn the_share_of_cleaning_is_kept_from_the_first_filling_on() {
     assert_eq!(space.free_bytes(), 0);
 }
 
+/// Settles fragments until one is refused, however often it asked.
+fn fill(space: &mut Space, numbers: &mut u32) -> Vec<FragmentRecord> {
+    let mut records = Vec::new();
+    loop {
+        *numbers += 1;
+        let mut id = DataId([0; 16]);
+        id.0[..4].copy_from_slice(&numbers.to_le_bytes());
+        match space.reserve_fragment(id, 20_000, false) {
+            Ok((append, extents)) => {
+                let record = record(id, 20_000, append, extents);
+                space.settle(&record);
+                records.push(record);
+            }
+            Err(error) => {
+                assert_eq!(error, NoSpace::Full);
+                return records;
+            }
+        }
+    }
+}
+
+#[test]
+fn as_much_again_is_taken_as_was_deleted_and_a_little_more() {
+    let mut space = Space::new(16 << 20, 200, 200);
+    space.unmerged = false;
+    let mut numbers = 0;
+    let mut records = fill(&mut space, &mut numbers);
+    assert!(fill(&mut space, &mut numbers).is_empty(), "asking again changes nothing");
+    assert!(matches!(space.filling, Filling::Full(_)), "{:?}", space.filling);
+    // A little is no deletion to speak of.
+    records.drain(..records.len() / 16).for_each(|record| space.release(&record));
+    let little = fill(&mut space, &mut numbers);
+    assert!(matches!(space.filling, Filling::Full(_)), "{:?}", space.filling);
+    records.extend(little);
+    for round in 0..3 {
+        let half = records.len() / 2;
+        // Whole segments at a time: nobody cleans here.
+        records.drain(..half).for_each(|record| space.release(&record));
+        let stored = space.filling.stored();
+        space.filling = Filling::from_stored(stored);
+        let taken = fill(&mut space, &mut numbers);
+        assert_eq!(space.filling, Filling::Again);
+        let more = taken.len().saturating_sub(half);
+        assert!(taken.len() >= half, "round {round}: {} of {half}", taken.len());
+        assert!(round > 0 || more > 0, "the first filling leaves a little");
+        records.extend(taken);
+    }
+}
+
 #[test]
 fn growth_is_asked_for_before_the_log_runs_dry() {
     let mut space = Space::new(1 << 20, 64, 16);
@@ -84,16 +146,7 @@ fn growth_is_asked_for_before_the_log_runs_dry() {
 fn a_checkpoint_brings_back_the_same_space() {
     let mut space = Space::new(1 << 20, 64, 64);
     let (append, extents) = space.reserve_fragment(data(1), 3 << 20, false).unwrap();
-    let record = FragmentRecord {
-        data: data(1),
-        index: engine_types::FragmentIndex(0),
-        geometry: engine_types::Geometry { data: 1, parity: 0, cell_bytes: 4096 },
-        object_bytes: 3 << 20,
-        sequence: engine_types::Sequence::ZERO,
-        append,
-        extents,
-        footer_sum: 0,
-    };
+    let record = record(data(1), 3 << 20, append, extents);
     space.settle(&record);
     let mut loaded = Space::new(1 << 20, 64, 64);
     for (segment, usage) in space.snapshot() {
@@ -109,16 +162,7 @@ fn a_quarantined_segment_takes_nothing_until_the_drive_is_opened_again() {
     let mut space = Space::new(1 << 20, 64, 64);
     for (number, bytes) in [(1, 20_000), (2, 1_300_000)] {
         let (append, extents) = space.reserve_fragment(data(number), bytes, false).unwrap();
-        let record = FragmentRecord {
-            data: data(number),
-            index: engine_types::FragmentIndex(0),
-            geometry: engine_types::Geometry { data: 1, parity: 0, cell_bytes: 64 << 10 },
-            object_bytes: bytes,
-            sequence: engine_types::Sequence::ZERO,
-            append,
-            extents: extents.clone(),
-            footer_sum: 0,
-        };
+        let record = record(data(number), bytes, append, extents.clone());
         space.settle(&record);
         let bad = extents[0].segment;
         space.quarantine(bad);

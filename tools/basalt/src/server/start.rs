@@ -39,14 +39,18 @@ pub fn command(arguments: &ServerArguments) -> u8 {
     }
 }
 
-/// Checks everything; the complaints are whole sentences. Only `--dev` creates anything.
-fn prepare(arguments: &ServerArguments) -> Result<ServerOptions, Vec<String>> {
-    let line = CommandLine {
+/// What the command line says of settings.
+pub fn command_line(arguments: &ServerArguments) -> CommandLine {
+    CommandLine {
         file: arguments.config.clone(),
         flags: arguments.flags(),
         dev: arguments.dev.as_ref().map(|_| dev::settings()),
-    };
-    let config = config::load(line)
+    }
+}
+
+/// Checks everything; the complaints are whole sentences. Only `--dev` creates anything.
+fn prepare(arguments: &ServerArguments) -> Result<ServerOptions, Vec<String>> {
+    let config = config::load(command_line(arguments))
         .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<String>>())?;
     configure_logging(&config);
     // Before anything is made, be it the directories of --dev.

@@ -79,6 +79,7 @@ pub const SCRIPTED: &[(Rule, &str)] = &[
     (Rule::JoinedLater, "an_empty_drive_proves_nothing_and_a_lost_object_can_be_written_again"),
     (Rule::JoinedKnows, "a_drive_that_joins_knows_what_is_undecided"),
     (Rule::PromiseFirst, "a_view_that_was_cut_off_never_outranks_the_one_in_force"),
+    (Rule::AskedFirst, "a_drive_that_came_back_older_is_found_out_however_long_it_waits"),
     (Rule::PayloadSums, "a_rotten_payload_is_read_from_another_holder"),
     (Rule::ListOneView, "pages_of_two_views_are_not_put_together"),
     (Rule::SuperblockRepair, "an_opening_makes_all_copies_of_the_superblock_whole"),

@@ -6,6 +6,7 @@ mod beside;
 mod half;
 mod joined;
 mod known;
+mod older;
 mod pages;
 mod payload;
 mod promise;

@@ -26,6 +26,8 @@ pub struct Rig {
     pub world: World,
     pub config: SetConfig,
     pub media: Vec<SimMedia>,
+    /// How long what was released stays on a drive.
+    pub release_delay_us: u64,
 }
 
 /// A process: members of the drives that were opened, and who changes their view.
@@ -63,7 +65,7 @@ pub fn names_of(entries: Vec<SetListEntry>) -> impl Iterator<Item = String> {
     })
 }
 
-fn store_config() -> StoreConfig {
+fn store_config(release_delay_us: u64) -> StoreConfig {
     StoreConfig {
         batch_bytes_max: 128 << 10,
         batch_records_max: 64,
@@ -71,7 +73,7 @@ fn store_config() -> StoreConfig {
         log_bytes_between_checkpoints: 4 << 20,
         block_cache_bytes: 64 << 10,
         runs_per_level: 3,
-        release_delay_us: 0,
+        release_delay_us,
         room_wait_us: 500_000,
         housekeeping_us: 2000,
     }
@@ -86,7 +88,7 @@ impl Rig {
             SimMedia::new(SEGMENT_BYTES * SEGMENTS, seed, &format!("drive {position}"))
         };
         let media = (0..shape.drives()).map(media).collect();
-        let rig = Self { world: World::new(seed), config, media };
+        let rig = Self { world: World::new(seed), config, media, release_delay_us: 0 };
         for position in config.all().iter() {
             rig.format(position, DriveId([position.0 + 1; 16]), false);
         }
@@ -141,9 +143,10 @@ impl Rig {
     pub fn open(&self, set: &Set, position: Position) {
         let (media, world, env) =
             (self.media(position).clone(), self.world.clone(), set.env.clone());
+        let config = store_config(self.release_delay_us);
         let opened = self.run(async move {
             let drive = media.open(&world);
-            Store::open(env, drive, SEGMENT_BYTES, store_config()).await
+            Store::open(env, drive, SEGMENT_BYTES, config).await
         });
         let (store, _) = opened.unwrap_or_else(|error| panic!("{position}: {error}"));
         set.peers.join(Member::new(set.env.clone(), store, set.peers.clone(), set.config));
