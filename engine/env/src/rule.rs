@@ -150,6 +150,8 @@ rules! {
     Deadline = 21 "every I/O has a deadline",
     /// The space of an abandoned body is used again while its writes are under way.
     AbandonedSpaceWaits = 22 "abandoned space is free after its last write",
+    /// Each drive fills memory that is meant for all of them, and the node has none left.
+    IndexMemoryShared = 23 "memtables and caches are sized for a node, not for each drive",
     /// Power fails while all four copies are torn.
     SuperblockPairs = 24 "superblock copies are replaced two by two",
     /// The two whole copies that a crash left are the first that the next write replaces.

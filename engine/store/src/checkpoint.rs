@@ -87,7 +87,7 @@ impl<E: Env> Shared<E> {
             return None;
         }
         let table = Rc::new(std::mem::take(&mut state.memtable));
-        state.memtable_bytes = 0;
+        state.frozen_bytes = std::mem::take(&mut state.memtable_bytes);
         state.frozen = Some(Rc::clone(&table));
         let mut log = self.log.borrow_mut();
         let bytes_since_checkpoint = std::mem::take(&mut log.bytes_since_checkpoint);
@@ -318,7 +318,8 @@ impl<E: Env> Shared<E> {
             for ((segment, generation), bytes) in &new.dead {
                 space.sub_live(*segment, *generation, *bytes);
             }
-            self.state.borrow_mut().frozen = None;
+            let mut state = self.state.borrow_mut();
+            (state.frozen, state.frozen_bytes) = (None, 0);
         }
         self.free_retired();
         free_dead_log(&self.state.borrow(), &mut self.space.borrow_mut(), &frozen.at);

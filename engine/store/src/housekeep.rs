@@ -67,7 +67,7 @@ impl<E: Env> Shared<E> {
             (log.bytes_since_checkpoint, log.stalled)
         };
         let short = space.free_segments() <= space.reserve();
-        self.state.borrow().memtable_bytes > self.config.memtable_bytes
+        self.is_memtable_full()
             || bytes > self.config.log_bytes_between_checkpoints
             || (short && bytes >= space.segment_bytes())
             || (stalled && !space.can_grow() && bytes >= space.segment_bytes() / 2)
@@ -126,9 +126,11 @@ impl<E: Env> Shared<E> {
         Ok(())
     }
 
-    /// Whether this opening has logged for somebody, or has somebody waiting for room.
+    /// Whether this opening has logged for somebody, or has somebody waiting for room or a release.
     fn is_wanted(&self) -> bool {
-        self.log.borrow().bytes > 0 || self.space.borrow().starving
+        self.log.borrow().bytes > 0
+            || self.space.borrow().starving
+            || !self.fragments.borrow().awaited.is_empty()
     }
 
     async fn grow_if_low(&self, memory: &mut Memory) {

@@ -75,6 +75,10 @@ impl Runs {
         self.list.iter().map(|run| run.index.memory_bytes()).sum::<usize>() + self.cache_bytes
     }
 
+    pub(crate) fn cache_bytes(&self) -> usize {
+        self.cache_bytes
+    }
+
     /// Opens a run a checkpoint names; runs come newest first.
     pub(crate) async fn load<D: Drive>(
         &mut self,

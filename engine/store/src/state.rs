@@ -60,6 +60,7 @@ pub(crate) struct State {
     pub memtable_bytes: usize,
     /// The memtable being flushed; settled entries older than the memtable's.
     pub frozen: Option<Rc<Memtable>>,
+    pub frozen_bytes: usize,
     pub pending: BTreeMap<Sequence, Pending>,
     /// Index keys of pending writes known settled: they win over the memtable.
     pub visible: BTreeMap<Vec<u8>, Sequence>,
@@ -83,6 +84,7 @@ impl State {
             memtable: Memtable::new(),
             memtable_bytes: 0,
             frozen: None,
+            frozen_bytes: 0,
             pending: BTreeMap::new(),
             visible: BTreeMap::new(),
             marks: BTreeMap::new(),
@@ -301,7 +303,7 @@ impl State {
 
     /// Takes a frozen memtable back, as if it had never been frozen.
     pub(crate) fn thaw(&mut self, space: &mut Space, table: &Memtable) {
-        self.frozen = None;
+        (self.frozen, self.frozen_bytes) = (None, 0);
         let newer = std::mem::replace(&mut self.memtable, table.clone());
         self.memtable_bytes = self.memtable.iter().map(|(key, e)| entry_bytes(key, e)).sum();
         for (key, entry) in newer {

@@ -9,6 +9,7 @@ use crate::process::{BUCKET, Process, key_of};
 use engine_env::Env;
 use engine_format::Keyspace;
 use engine_set::{SetConfig, SetError};
+use engine_store::IndexMemory;
 use engine_types::{Condition, Position, UploadId};
 use shards_sim::Random;
 use std::rc::Rc;
@@ -145,6 +146,30 @@ impl Process {
             self.site.verdict.wrong(format!("an open upload is not listed: {left:?}"));
         }
         true
+    }
+
+    /// The drives' memtables and block caches hold no more than there is for all of them. Nothing
+    /// holds writes up for a flush, so that there is no bound to what a memtable takes beyond its
+    /// limit until the flush has ended: a drive that flushes counts with its share at most. Any
+    /// other holds what its limits allow, without any slack.
+    pub fn check_index_memory(&self) -> Result<(), String> {
+        let memory = self.site.swarm.memory;
+        let share = memory.share_of(usize::from(self.site.config.set_size));
+        let (mut memtable_bytes, mut block_cache_bytes) = (0, 0);
+        for member in self.positions().filter_map(|position| self.peers.member(position)) {
+            let store = member.store();
+            let held = store.index_memory();
+            let counted_max = if store.is_flushing() { share.memtable_bytes } else { usize::MAX };
+            memtable_bytes += held.memtable_bytes.min(counted_max);
+            block_cache_bytes += held.block_cache_bytes;
+        }
+        let held = IndexMemory { memtable_bytes, block_cache_bytes };
+        let is_within = held.memtable_bytes <= memory.memtable_bytes
+            && held.block_cache_bytes <= memory.block_cache_bytes;
+        if is_within {
+            return Ok(());
+        }
+        Err(format!("the memory of the index: all drives have {memory:?} and take {held:?}"))
     }
 
     /// Waits until what was written and released has reached every drive.

@@ -4,7 +4,7 @@
 use engine_env::BrokenRules;
 use engine_placement::SchemaError;
 use engine_set::SetConfig;
-use engine_store::StoreConfig;
+use engine_store::{IndexMemory, StoreConfig};
 use engine_types::{DeploymentId, SetId};
 use shards_sim::Random;
 use std::fmt;
@@ -166,6 +166,8 @@ impl fmt::Display for SetOptions {
 /// What a seed draws.
 #[derive(Debug, Clone)]
 pub struct Swarm {
+    /// Memory of the index, for all drives together.
+    pub memory: IndexMemory,
     /// Limits of the drives.
     pub store: StoreConfig,
     /// Tasks that write.
@@ -199,12 +201,19 @@ impl Swarm {
     #[must_use]
     pub fn draw(seed: u64, options: &SetOptions) -> Self {
         let mut random = Random::new(seed, "swarm");
+        let drives = usize::from(options.shape.drives());
+        let batch_records_max = *random.pick(&[2, 16, 64]);
+        let memory = IndexMemory {
+            memtable_bytes: drives * *random.pick(&[6 << 10, 6 << 10, 40 << 10]),
+            block_cache_bytes: drives * (64 << 10),
+        };
+        let share = memory.share_without(drives, options.broken);
         let store = StoreConfig {
             batch_bytes_max: 128 << 10,
-            batch_records_max: *random.pick(&[2, 16, 64]),
-            memtable_bytes: *random.pick(&[6 << 10, 6 << 10, 40 << 10]),
+            batch_records_max,
+            memtable_bytes: share.memtable_bytes,
             log_bytes_between_checkpoints: *random.pick(&[150 << 10, 300 << 10, 800 << 10]),
-            block_cache_bytes: 64 << 10,
+            block_cache_bytes: share.block_cache_bytes,
             runs_per_level: *random.pick(&[2, 3, 4]),
             release_delay_us: *random.pick(&[0, 0, 5000]),
             room_wait_us: 500_000,
@@ -220,6 +229,7 @@ impl Swarm {
         let often = *random.pick(&[3000, 15_000, 60_000]);
         let without = !options.faults || random.one_in(6);
         Self {
+            memory,
             store,
             writers,
             keys: writers * (2 + random.below(6)),
@@ -240,6 +250,7 @@ impl Swarm {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use engine_env::Rule;
 
     #[test]
     fn shapes_are_read_and_checked() {
@@ -248,6 +259,22 @@ mod tests {
             assert!(wrong.parse::<Shape>().is_err(), "{wrong}");
         }
         assert!(Shape::ALL.iter().all(|shape| shape.config().is_ok()));
+    }
+
+    #[test]
+    fn drives_share_the_memory_of_the_index() {
+        let usual = SetOptions::new(Shape { data: 4, parity: 2 }, 7);
+        let broken = BrokenRules::only(Rule::IndexMemoryShared);
+        for seed in 1..20 {
+            let swarm = Swarm::draw(seed, &usual);
+            let store = swarm.store;
+            assert!([6 << 10, 40 << 10].contains(&store.memtable_bytes));
+            assert_eq!(swarm.memory.memtable_bytes, 6 * store.memtable_bytes);
+            assert_eq!(store.block_cache_bytes, 64 << 10);
+            let twin = Swarm::draw(seed, &SetOptions { broken, ..usual }).store;
+            assert_eq!(twin.memtable_bytes, swarm.memory.memtable_bytes);
+            assert_eq!(twin.block_cache_bytes, swarm.memory.block_cache_bytes);
+        }
     }
 
     #[test]

@@ -139,6 +139,8 @@ impl SetWorld {
         let process = Process::new(self.site.clone());
         self.site.world.env().spawn(Rc::clone(&process).supervise());
         let outcome = if is_last { self.last_life(&process) } else { self.life(&process) };
+        // Drives hold most while a load runs.
+        let outcome = outcome.and_then(|()| process.check_index_memory());
         for position in process.positions() {
             if let Some(member) = process.peers.member(position) {
                 process.count_store(&member);
@@ -359,6 +361,7 @@ impl SetWorld {
     fn check(&mut self, process: &Rc<Process>, strict: bool) -> Result<(), String> {
         let random = Random::new(self.random.next(), "check");
         self.site.finish(Rc::clone(process).check_all(strict, random), "judging everything")?;
+        process.check_index_memory()?;
         if strict {
             self.site.finish(Rc::clone(process).check_replicas(), "comparing drives")?;
             self.site.totals.borrow_mut().whole_checks += 1;

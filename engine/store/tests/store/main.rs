@@ -6,6 +6,7 @@ mod crash;
 mod drive_image;
 mod full;
 mod heal;
+mod memory;
 mod release;
 mod rig;
 mod rot;

@@ -4,7 +4,7 @@
 use super::placement::Placement;
 use super::{DriveArg, DriveKind, DriverChoice, ServerError, ServerOptions, drives};
 use crate::{logging, sys};
-use engine_store::{ScrubPace, StoreConfig};
+use engine_store::{IndexMemory, ScrubPace, StoreConfig};
 use hw_profile::Plan;
 use shards_node::{DriveKind as NodeKind, DriveLimits, LogLevel, NodeConfig, NodeDrive};
 use shards_uring::{IoDriverKind, RuntimeConfig, choose_driver};
@@ -96,12 +96,15 @@ fn arena_bytes(options: &ServerOptions, shards: usize) -> usize {
 /// Memory of the index: an eighth of the budget for memtables, an eighth for blocks, over all
 /// drives of the node (rule 23).
 fn store_config(options: &ServerOptions) -> StoreConfig {
-    let drives = options.drives.len().max(1) as u64;
-    let share = (options.memory_bytes / 8 / drives).clamp(256 << 10, 64 << 20);
-    let memtable = options.storage.memtable_bytes.unwrap_or(share);
+    let bytes = usize::try_from(options.memory_bytes / 8).unwrap_or(usize::MAX);
+    let memory = IndexMemory { memtable_bytes: bytes, block_cache_bytes: bytes };
+    let share = memory.share_of(options.drives.len());
+    let sensible = |bytes: usize| bytes.clamp(256 << 10, 64 << 20);
+    let asked_for =
+        options.storage.memtable_bytes.map(|bytes| usize::try_from(bytes).unwrap_or(16 << 20));
     StoreConfig {
-        memtable_bytes: usize::try_from(memtable).unwrap_or(16 << 20),
-        block_cache_bytes: usize::try_from(share).unwrap_or(16 << 20),
+        memtable_bytes: asked_for.unwrap_or(sensible(share.memtable_bytes)),
+        block_cache_bytes: sensible(share.block_cache_bytes),
         ..StoreConfig::default()
     }
 }

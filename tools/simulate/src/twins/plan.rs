@@ -167,6 +167,8 @@ pub fn cases(rule: Rule) -> Vec<Case> {
         // Enough drives may be away to take all metadata of a key with them.
         Rule::ListWhole => vec![beyond(6, 1), beyond(2, 2)],
         Rule::AbandonedSpaceWaits => vec![set(1, 0), slow(2, 1), set(2, 1)],
+        // Each drive more makes a drive's part of the memory smaller.
+        Rule::IndexMemoryShared => vec![set(4, 2), set(8, 4)],
         Rule::SuperblockPairs | Rule::SuperblockRepair => vec![drive(), drive_crashing()],
         Rule::HostFull => vec![drive_host_full()],
     }

@@ -68,6 +68,7 @@ pub const LISTED: &[Row] = &[
     Row { rule: Rule::PromiseSpace, case: 0, seed: 1, check: "opening a healthy drive" },
     Row { rule: Rule::Deadline, case: 0, seed: 2, check: "progress" },
     Row { rule: Rule::AbandonedSpaceWaits, case: 0, seed: 5, check: "everything is answered once the set is whole" },
+    Row { rule: Rule::IndexMemoryShared, case: 0, seed: 1, check: "the memory of the index" },
     Row { rule: Rule::SuperblockPairs, case: 1, seed: 6, check: "opening a healthy drive" },
     Row { rule: Rule::HostFull, case: 0, seed: 1, check: "a read that fails" },
     Row { rule: Rule::EmptyDriveWaits, case: 1, seed: 10, check: "coming into service" },

@@ -21,6 +21,7 @@ const CHECKS: &[(&str, &str)] = &[
     ("differ", "all copies are equal"),
     ("lies on", "all copies are there"),
     ("all is deleted, but", "nothing is left after deletes"),
+    ("the memory of the index", "the memory of the index"),
     ("open: ", "opening a healthy drive"),
     ("the drive failed", "a healthy drive does not fail"),
     ("was refused", "deletes go on"),
@@ -47,6 +48,8 @@ mod tests {
         let listing = "a listing: key 7 holds Absent under view 9; acknowledged Object(4)";
         assert_eq!(check_of(listing), "a listing of keys nobody writes");
         assert_eq!(check_of("after 1 crashes: key 4: a sum"), "a read that fails");
+        let memory = "at the end: the memory of the index: all drives have 6 and take 7";
+        assert_eq!(check_of(memory), "the memory of the index");
         assert_eq!(check_of("x"), "another check");
     }
 }
