@@ -63,7 +63,8 @@ pub struct Checkpoint {
     /// The id of the next run.
     pub next_run: u64,
     /// How often data has filled the drive: 0, not yet; `u32::MAX`, it was full and was deleted
-    /// from since; anything else, it refuses data, and so many segments were live at the most.
+    /// from since; anything else, it refused data or
+    /// was about to, and so many segments were live at the most.
     pub filling: u32,
 }
 

@@ -121,6 +121,18 @@ impl<E: Env> Shared<E> {
     }
 
     async fn checkpoint_frozen(&self, frozen: &Frozen, full: bool) -> Result<(), DriveError> {
+        self.space.borrow_mut().merging = true;
+        let outcome = self.checkpoint_beside_old_runs(frozen, full).await;
+        // Where it succeeded, old runs may still be read.
+        self.space.borrow_mut().merging &= outcome.is_ok();
+        outcome
+    }
+
+    async fn checkpoint_beside_old_runs(
+        &self,
+        frozen: &Frozen,
+        full: bool,
+    ) -> Result<(), DriveError> {
         let new = self.new_runs(&frozen.table, full).await?;
         let written = self.write_checkpoint(frozen, &new).await;
         let segment = match written {

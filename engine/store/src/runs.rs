@@ -212,6 +212,7 @@ impl<E: Env> Shared<E> {
             }
             false
         });
+        space.merging &= !runs.retired.is_empty();
     }
 }
 

@@ -47,8 +47,8 @@ pub(crate) struct Space {
     slots: Vec<Slot>,
     free: BTreeSet<u32>,
     partial: BTreeSet<u32>,
-    /// What could be free when it was reckoned last, and the free segments and `unmerged` then.
-    judged: Option<(u32, bool, u32)>,
+    /// What was live when that was reckoned last.
+    judged: Option<room::Judged>,
     /// What was freed since, log and data.
     freed_bytes: u64,
     prepared: u32,
@@ -71,6 +71,9 @@ pub(crate) struct Space {
     /// Entries were written that may shadow others in the runs, which are counted live until the
     /// next merge of all runs.
     pub unmerged: bool,
+    /// New runs are written or were, and those they replace are still there: more is counted live
+    /// than is.
+    pub merging: bool,
     keeps_reserve: bool,
     /// How often it was filled.
     pub filling: Filling,
@@ -113,6 +116,7 @@ impl Space {
             quarantined: BTreeSet::new(),
             starving: false,
             unmerged: true,
+            merging: false,
             keeps_reserve: true,
             filling: Filling::First,
         }

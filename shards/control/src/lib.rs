@@ -1,12 +1,16 @@
-//! Control documents: what the node knows beside objects.
+//! Control documents: what the node knows beside objects, and how buckets come and go.
 //!
 //! Invariants: a document is versioned and checksummed; a change names the version it is made
 //! from and is refused if another came first; readers hold immutable snapshots.
 
 mod buckets;
+mod gate;
+mod keeper;
 mod seats;
 
 pub use buckets::{BucketEntry, BucketState, BucketTable, TableError};
+pub use gate::{BucketChange, BucketGate};
+pub use keeper::{BucketHost, BucketKeeper, KeeperError};
 pub use seats::{Seat, SeatTable};
 
 /// Where documents are agreed on. One node commits them through its engine; a cluster will elect

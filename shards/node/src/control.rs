@@ -1,20 +1,20 @@
-//! The control thread: it alone changes the bucket table, one change after the other.
+//! The control thread: it runs the keeper of the bucket table, one request after the other.
 //!
-//! Invariants: a table is durable before it is installed, and installed on all threads before the
-//! change is answered; a bucket is removed only after every shard has drained it and it was found
-//! empty; a deletion cut short is finished or undone as soon as the table can be read (rule 15).
+//! Invariant: what the keeper promises (rule 15, `shards-control`) holds for the whole node, as no
+//! other thread changes the table.
 
 use crate::node::{Node, WorkKind};
 use bytes::Bytes;
 use engine_set::{PutFinish, PutTarget, SetError, SetListQuery};
 use engine_types::{BucketId, Condition, Key};
 use futures_util::future::{Either, select};
-use shards_control::{BucketEntry, BucketState, BucketTable, ControlLog, TableError};
+use shards_control::{
+    BucketEntry, BucketHost, BucketKeeper, BucketTable, ControlLog, KeeperError, TableError,
+};
 use shards_executor::{Executor, Handle, ParkDriver};
 use shards_mailbox::{Mailbox, Receiver, ReplySender, Sender};
 use std::pin::pin;
-
-const TABLE: &str = "control/buckets";
+use std::sync::Arc;
 
 /// How long the table stays unread before it is tried again.
 const RELOAD_US: u64 = 500_000;
@@ -32,6 +32,18 @@ pub enum ControlError {
     /// It could not be committed now.
     #[error(transparent)]
     Set(#[from] SetError),
+}
+
+impl From<KeeperError<SetError>> for ControlError {
+    fn from(error: KeeperError<SetError>) -> Self {
+        match error {
+            KeeperError::Table(error) => Self::Table(error),
+            KeeperError::NotEmpty => Self::NotEmpty,
+            KeeperError::Unavailable => Self::Set(SetError::Unavailable),
+            KeeperError::Busy => Self::Set(SetError::Busy),
+            KeeperError::Host(error) => Self::Set(error),
+        }
+    }
 }
 
 enum Request {
@@ -62,8 +74,8 @@ impl Control {
         let thread = shards_executor::start_thread_on("basalt-control", &cpus, move || {
             let mut executor = Executor::new(ParkDriver::new());
             let handle = executor.handle();
-            let tables = Tables { log: SystemLog { node: node.clone() }, node };
-            executor.run(tables.serve(mailbox, &handle, told));
+            let keeper = BucketKeeper::new(SystemLog { node });
+            executor.run(serve(keeper, mailbox, &handle, told));
         })?;
         Ok((Self { sender }, thread))
     }
@@ -170,133 +182,21 @@ impl ControlLog for SystemLog {
     }
 }
 
-struct Tables {
-    log: SystemLog,
-    node: Node,
-}
-
-impl Tables {
-    /// Answers requests until told to stop, and reads the table until that succeeds.
-    async fn serve(
-        self,
-        mut mailbox: Receiver<Request>,
-        handle: &Handle,
-        mut told: impl FnMut(Result<(), ControlError>),
-    ) {
-        let first = self.load().await;
-        let mut is_loaded = first.is_ok();
-        told(first);
-        loop {
-            let request = if is_loaded {
-                mailbox.recv().await
-            } else {
-                let pause = handle.sleep_us(RELOAD_US);
-                match select(pin!(mailbox.recv()), pause).await {
-                    Either::Left((request, _)) => request,
-                    Either::Right(_) => {
-                        is_loaded = self.load().await.is_ok();
-                        if is_loaded {
-                            told(Ok(()));
-                        }
-                        continue;
-                    }
-                }
-            };
-            match request {
-                Some(Request::Create(name, created_ms, reply)) => {
-                    _ = reply.send(self.create(&name, created_ms).await);
-                }
-                Some(Request::Delete(name, reply)) => {
-                    let outcome = self.delete(&name).await;
-                    // The bucket may have been left half deleted: loading ends that.
-                    is_loaded &= !matches!(outcome, Err(ControlError::Set(_)));
-                    _ = reply.send(outcome);
-                }
-                Some(Request::Stop) | None => break,
-            }
-        }
+impl BucketHost for SystemLog {
+    fn serves(&self, name: &str) -> bool {
+        Self::key(name).is_ok_and(|key| self.node.serves(BucketId::SYSTEM, &key))
     }
 
-    /// Reads the table and ends deletions that were cut short.
-    async fn load(&self) -> Result<(), ControlError> {
-        let key = SystemLog::key(TABLE)?;
-        // A read would wait for drives that may not come for long; nobody waits for the start.
-        if !self.node.serves(BucketId::SYSTEM, &key) {
-            return Err(SetError::Unavailable.into());
-        }
-        let (table, _) = self.read().await?;
-        self.node.install_buckets(table.clone());
-        let cut_short: Vec<String> = table
-            .buckets
-            .iter()
-            .filter(|(_, bucket)| bucket.state == BucketState::Deleting)
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in cut_short {
-            self.remove_or_revert(&name).await.or_else(|error| match error {
-                ControlError::NotEmpty => Ok(()),
-                other => Err(other),
-            })?;
-        }
-        Ok(())
+    fn installed(&self) -> Option<Arc<BucketTable>> {
+        self.node.buckets()
     }
 
-    async fn read(&self) -> Result<(BucketTable, Option<String>), ControlError> {
-        match self.log.read(TABLE).await? {
-            None => Ok((BucketTable::default(), None)),
-            Some((bytes, etag)) => {
-                let table = BucketTable::decode(&bytes).map_err(|_| SetError::Unavailable)?;
-                Ok((table, Some(etag)))
-            }
-        }
+    fn install(&self, table: BucketTable) {
+        self.node.install_buckets(table);
     }
 
-    /// Changes the table: durable first, then installed.
-    async fn change(
-        &self,
-        change: impl Fn(&BucketTable) -> Result<BucketTable, TableError>,
-    ) -> Result<BucketTable, ControlError> {
-        for _ in 0..3 {
-            let (table, etag) = self.read().await?;
-            // A change whose answer was lost may be durable: what is read is what holds.
-            self.node.install_buckets(table.clone());
-            let next = change(&table)?;
-            if self.log.propose(TABLE, etag, next.encode()).await? {
-                self.node.install_buckets(next.clone());
-                return Ok(next);
-            }
-        }
-        Err(SetError::Busy.into())
-    }
-
-    async fn create(&self, name: &str, created_ms: u64) -> Result<BucketEntry, ControlError> {
-        let table = self.change(|table| table.with_bucket(name, created_ms)).await?;
-        Ok(table.buckets.get(name).cloned().ok_or(TableError::Missing)?)
-    }
-
-    async fn delete(&self, name: &str) -> Result<(), ControlError> {
-        self.change(|table| table.with_state(name, BucketState::Deleting)).await?;
-        self.remove_or_revert(name).await
-    }
-
-    async fn remove_or_revert(&self, name: &str) -> Result<(), ControlError> {
-        let table = self.node.buckets().unwrap_or_default();
-        let id = table.buckets.get(name).map(|bucket| bucket.id).ok_or(TableError::Missing)?;
-        let found = match self.node.drain_bucket(id).await {
-            Ok(()) => self.is_empty(id).await,
-            Err(error) => Err(error),
-        };
-        match found {
-            Ok(true) => {
-                self.change(|table| table.without(name)).await?;
-                Ok(())
-            }
-            outcome => {
-                self.change(|table| table.with_state(name, BucketState::Open)).await?;
-                outcome.map_err(ControlError::from)?;
-                Err(ControlError::NotEmpty)
-            }
-        }
+    async fn drain(&self, bucket: BucketId) -> Result<(), SetError> {
+        self.node.drain_bucket(bucket).await
     }
 
     async fn is_empty(&self, bucket: BucketId) -> Result<bool, SetError> {
@@ -304,6 +204,41 @@ impl Tables {
         let page = self.node.list(bucket, &query).await?;
         let (uploads, _) = self.node.list_uploads(bucket, "", "", None, 1).await?;
         Ok(page.entries.is_empty() && uploads.is_empty())
+    }
+}
+
+/// Answers requests until told to stop, and reads the table until that succeeds.
+async fn serve(
+    keeper: BucketKeeper<SystemLog>,
+    mut mailbox: Receiver<Request>,
+    handle: &Handle,
+    mut told: impl FnMut(Result<(), ControlError>),
+) {
+    told(keeper.load().await.map_err(ControlError::from));
+    loop {
+        let request = if keeper.is_loaded() {
+            mailbox.recv().await
+        } else {
+            let pause = handle.sleep_us(RELOAD_US);
+            match select(pin!(mailbox.recv()), pause).await {
+                Either::Left((request, _)) => request,
+                Either::Right(_) => {
+                    if keeper.load().await.is_ok() {
+                        told(Ok(()));
+                    }
+                    continue;
+                }
+            }
+        };
+        match request {
+            Some(Request::Create(name, created_ms, reply)) => {
+                _ = reply.send(keeper.create(&name, created_ms).await.map_err(ControlError::from));
+            }
+            Some(Request::Delete(name, reply)) => {
+                _ = reply.send(keeper.delete(&name).await.map_err(ControlError::from));
+            }
+            Some(Request::Stop) | None => break,
+        }
     }
 }
 

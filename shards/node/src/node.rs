@@ -82,7 +82,7 @@ impl Node {
     pub async fn drain_bucket(&self, bucket: BucketId) -> Result<(), SetError> {
         let waits = (0..self.shared.senders.len()).map(|shard| {
             self.run(shard, move |local| async move {
-                local.drain(bucket).await;
+                local.gate.drain(bucket).await;
             })
         });
         join_all(waits).await.into_iter().collect()

@@ -5,11 +5,11 @@ use crate::node::NodeMember;
 use crate::peers::NodePeers;
 use crate::puts::PutId;
 use crate::shared::Shared;
-use engine_env::Env;
+use engine_env::{BrokenRules, Env};
 use engine_set::{DriveOutcome, DriveRequest, Put};
 use engine_types::{BucketId, Position, SetId};
-use futures_channel::oneshot;
 use futures_util::future::{join_all, select};
+use shards_control::{BucketChange, BucketGate};
 use shards_mailbox::{Receiver, ReplySender};
 use shards_uring::{RealDrive, RealEnv};
 use std::cell::RefCell;
@@ -56,9 +56,8 @@ pub(crate) struct ShardLocal {
     pub rotten: RefCell<BTreeSet<usize>>,
     puts: RefCell<BTreeMap<u64, PutSlot>>,
     next_put: RefCell<u64>,
-    /// Changes under way in each bucket, and who waits for them to end.
-    changes: RefCell<BTreeMap<BucketId, usize>>,
-    drained: RefCell<Vec<oneshot::Sender<()>>>,
+    /// Changes of buckets under way here.
+    pub gate: BucketGate,
 }
 
 impl ShardLocal {
@@ -68,6 +67,7 @@ impl ShardLocal {
         shared: Arc<Shared>,
         config: NodeConfig,
     ) -> Rc<Self> {
+        let gate = BucketGate::new(BrokenRules::of(&env));
         Rc::new(Self {
             shard,
             env,
@@ -78,8 +78,7 @@ impl ShardLocal {
             rotten: RefCell::default(),
             puts: RefCell::default(),
             next_put: RefCell::new(0),
-            changes: RefCell::default(),
-            drained: RefCell::default(),
+            gate,
         })
     }
 
@@ -179,42 +178,9 @@ impl ShardLocal {
     }
 
     /// Begins a change of a bucket, if it is open (rule 15).
-    pub(crate) fn begin_change(self: &Rc<Self>, bucket: BucketId) -> Option<ChangeGuard> {
+    pub(crate) fn begin_change(&self, bucket: BucketId) -> Option<BucketChange> {
         // Without a table only the system's bucket is open.
-        if !self.shared.buckets().unwrap_or_default().is_open(bucket) {
-            return None;
-        }
-        *self.changes.borrow_mut().entry(bucket).or_default() += 1;
-        Some(ChangeGuard { local: Rc::clone(self), bucket })
-    }
-
-    /// Waits until no change of the bucket is under way here.
-    pub(crate) async fn drain(&self, bucket: BucketId) {
-        while self.changes.borrow().contains_key(&bucket) {
-            let (sender, receiver) = oneshot::channel();
-            self.drained.borrow_mut().push(sender);
-            _ = receiver.await;
-        }
-    }
-}
-
-/// A change of a bucket under way.
-pub(crate) struct ChangeGuard {
-    local: Rc<ShardLocal>,
-    bucket: BucketId,
-}
-
-impl Drop for ChangeGuard {
-    fn drop(&mut self) {
-        let mut changes = self.local.changes.borrow_mut();
-        if let Some(count) = changes.get_mut(&self.bucket) {
-            *count -= 1;
-            if *count == 0 {
-                changes.remove(&self.bucket);
-                for sender in self.local.drained.borrow_mut().drain(..) {
-                    _ = sender.send(());
-                }
-            }
-        }
+        let is_open = self.shared.buckets().unwrap_or_default().is_open(bucket);
+        self.gate.begin(bucket, is_open)
     }
 }

@@ -355,7 +355,7 @@ impl Drive for SimDrive {
             if inner.opening == opening && !inner.failed {
                 inner.in_flight.insert(number, (offset_bytes, Rc::clone(&bytes)));
                 inner.on_the_way.submitted(number, place);
-                world.note_write(place.file());
+                world.note_write(place);
             }
             (number, fault)
         };

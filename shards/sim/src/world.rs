@@ -2,6 +2,7 @@
 
 use crate::Random;
 use crate::drive::SimDrive;
+use crate::sites::Place;
 use engine_env::{BrokenRules, Env, Rule};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -100,10 +101,11 @@ impl World {
         self.inner.borrow_mut().broken = broken;
     }
 
-    /// Looks out for writes that come from a source file whose path ends like this.
-    pub fn aim(&self, file: Option<&'static str>) {
+    /// Looks out for writes that come from a place whose name ends like this: a source file, or
+    /// `file:line`.
+    pub fn aim(&self, place: Option<&'static str>) {
         let mut inner = self.inner.borrow_mut();
-        (inner.aim, inner.hit) = (file, false);
+        (inner.aim, inner.hit) = (place, false);
     }
 
     /// Whether it looks out for writes.
@@ -117,9 +119,12 @@ impl World {
         std::mem::take(&mut self.inner.borrow_mut().hit)
     }
 
-    pub(crate) fn note_write(&self, file: &str) {
+    pub(crate) fn note_write(&self, place: Place) {
         let mut inner = self.inner.borrow_mut();
-        inner.hit |= inner.aim.is_some_and(|aim| file.ends_with(aim));
+        inner.hit |= inner.aim.is_some_and(|aim| match aim.rsplit_once(':') {
+            Some((file, line)) => place.file().ends_with(file) && line == place.line().to_string(),
+            None => place.file().ends_with(aim),
+        });
     }
 
     /// A number that depends on every step so far: two runs of a seed must agree.

@@ -1,8 +1,9 @@
-//! The simulated worlds: one drive, and whole sets of drives.
+//! The simulated worlds: one drive, whole sets of drives, and the buckets of a node.
 //!
 //! Invariants: a run is a function of the commit, the seed and the options; what a client is told
 //! is judged by `model`, which knows nothing of drives.
 
+pub mod bucket_world;
 mod check;
 mod client;
 pub mod drive_world;

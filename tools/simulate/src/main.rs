@@ -7,6 +7,7 @@ mod twins_command;
 use clap::{Args, Parser, Subcommand};
 use engine_env::{BrokenRules, Rule};
 use shards_sim::write_sites;
+use simulate::bucket_world::{self, BucketOptions};
 use simulate::drive_world::{self, DriveOptions};
 use simulate::options::{SetOptions, Shape};
 use simulate::rot_world::{self, RotOptions};
@@ -37,6 +38,8 @@ enum Command {
     Set(SetArguments),
     /// A whole set in whose drives bits flip.
     Rot(RotArguments),
+    /// Buckets that come and go while they are written into.
+    Buckets(BucketArguments),
     /// Fixed seeds of everything, up to a number of steps.
     Ci {
         /// Each part ends with the first seed that passes so many steps.
@@ -124,6 +127,9 @@ struct SetArguments {
     /// Processes die while a write is on its way that comes from one source file of the store.
     #[arg(long)]
     aimed: bool,
+    /// Processes die while a write from this place is on its way, such as `runs.rs:259`.
+    #[arg(long, value_parser = place)]
+    aimed_at: Option<&'static str>,
     /// The set is without this rule.
     #[arg(long, value_parser = rule_named)]
     without: Option<Rule>,
@@ -143,9 +149,27 @@ struct RotArguments {
     /// The shape of the set; some that can lose a drive where it is not given.
     #[arg(long)]
     geometry: Option<Shape>,
+    /// A process dies fewer times than this in a row: in its start, and while a drive begins anew.
+    #[arg(long, default_value_t = 3)]
+    in_a_row: u64,
     /// Runs each seed twice and compares.
     #[arg(long)]
     twice: bool,
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+struct BucketArguments {
+    #[command(flatten)]
+    seeds: Seeds,
+    /// The node is without this rule.
+    #[arg(long, value_parser = rule_named)]
+    without: Option<Rule>,
+}
+
+impl RotArguments {
+    fn usual() -> Self {
+        Self { seeds: 1, first: 1, flips: CI_FLIPS, geometry: None, in_a_row: 3, twice: false }
+    }
 }
 
 impl SetArguments {
@@ -161,6 +185,7 @@ impl SetArguments {
             no_replacing: false,
             rolled_back: 0,
             aimed: false,
+            aimed_at: None,
             without: None,
         }
     }
@@ -176,10 +201,17 @@ impl SetArguments {
             interrupts: self.interrupts,
             replaces: !self.no_replacing,
             rolled_back: self.rolled_back,
-            aimed: self.aimed,
+            aimed: self.aimed || self.aimed_at.is_some(),
+            aimed_at: self.aimed_at,
             broken: broken(self.without),
         }
     }
+}
+
+/// A place of the source, for as long as the program runs.
+#[expect(clippy::unnecessary_wraps, reason = "a value parser gives a result")]
+fn place(text: &str) -> Result<&'static str, std::convert::Infallible> {
+    Ok(text.to_owned().leak())
 }
 
 fn broken(without: Option<Rule>) -> BrokenRules {
@@ -247,6 +279,45 @@ fn all_seeds(
     Ok(())
 }
 
+/// Crashes, at least, that catch a write of each place.
+const SITE_CRASHES: u64 = 100;
+/// Seeds that are aimed at a place before it is given up.
+const SITE_SEEDS: u64 = 400;
+
+/// A seed of one of the worlds that come to such a place.
+fn aimed_seed(place: &'static str, seed: u64) -> Result<SeedReport, Failure> {
+    let shape = Shape { data: 2, parity: 1 };
+    let seeds = Seeds { seeds: 1, first: seed, crashes: CI_CRASHES, twice: false };
+    let aimed = SetArguments { aimed_at: Some(place), ..SetArguments::usual(seeds) };
+    match seed % 3 {
+        0 => set_seed(seed, &aimed, shape),
+        1 => set_seed(seed, &SetArguments { rot: true, ..aimed }, shape),
+        // One drive begins anew in some of them: then again and again.
+        _ => rot_seed(seed, &RotArguments { in_a_row: 16, ..RotArguments::usual() }, shape),
+    }
+}
+
+/// Aims at each place that was seldom caught by the worlds before, until it was caught often.
+fn aim_at_rare_places() -> Result<(), Failure> {
+    for (place, _) in write_sites() {
+        let place: &'static str = place.leak();
+        let caught = || write_sites().iter().find(|(other, _)| other == place).map(|site| site.1);
+        let is_often = || caught() >= Some(SITE_CRASHES);
+        for seed in 1..=SITE_SEEDS {
+            if is_often() {
+                break;
+            }
+            aimed_seed(place, seed)?;
+        }
+        if !is_often() {
+            let what = format!("{place} was caught by {:?} crashes only", caught());
+            let again = "simulate ci".to_owned();
+            return Err(Failure { what, again });
+        }
+    }
+    Ok(())
+}
+
 /// How often each place of the store that writes was caught by a crash.
 fn print_write_sites() {
     let sites = write_sites();
@@ -281,9 +352,12 @@ fn one_shape(arguments: &SetArguments, shape: Shape, steps_max: u64) -> Result<(
 }
 
 fn rot_seed(seed: u64, arguments: &RotArguments, shape: Shape) -> Result<SeedReport, Failure> {
-    let flips = arguments.flips;
-    let again = format!("simulate rot --geometry {shape} --first {seed} --seeds 1 --flips {flips}");
-    let options = RotOptions { shape, flips };
+    let RotArguments { flips, in_a_row, .. } = *arguments;
+    let again = format!(
+        "simulate rot --geometry {shape} --first {seed} --seeds 1 --flips {flips} \
+         --in-a-row {in_a_row}"
+    );
+    let options = RotOptions { shape, flips, in_a_row };
     guarded(|| rot_world::run_seed(seed, &options), arguments.twice, &again)
 }
 
@@ -302,6 +376,18 @@ fn rot(arguments: &RotArguments, steps_max: u64) -> Result<(), Failure> {
     Ok(())
 }
 
+fn bucket_seed(seed: u64, arguments: &BucketArguments) -> Result<SeedReport, Failure> {
+    let BucketArguments { seeds, without } = *arguments;
+    let options = BucketOptions { crashes: seeds.crashes, broken: broken(without) };
+    let again = format!("simulate {options} --first {seed} --seeds 1{}", typed(without));
+    guarded(|| bucket_world::run_seed(seed, &options), seeds.twice, &again)
+}
+
+fn all_buckets(name: &str, arguments: &BucketArguments, steps_max: u64) -> Result<(), Failure> {
+    let name = format!("{name}{}", typed(arguments.without));
+    all_seeds(&name, &arguments.seeds, steps_max, |seed| bucket_seed(seed, arguments))
+}
+
 fn ci(steps: u64) -> Result<(), Failure> {
     let seeds = Seeds { seeds: u64::MAX, first: 1, crashes: CI_CRASHES, twice: false };
     let once = Seeds { seeds: 1, twice: true, ..seeds };
@@ -318,20 +404,24 @@ fn ci(steps: u64) -> Result<(), Failure> {
     for (data, parity) in [(2, 1), (4, 2)] {
         one_shape(&aimed_in_rot, Shape { data, parity }, steps / 2)?;
     }
-    let some =
-        RotArguments { seeds: u64::MAX, first: 1, flips: CI_FLIPS, geometry: None, twice: false };
+    let some = RotArguments { seeds: u64::MAX, ..RotArguments::usual() };
     rot(&some, steps / 4)?;
+    let buckets = BucketArguments { seeds, without: None };
+    all_buckets("buckets", &buckets, steps / 32)?;
+    aim_at_rare_places()?;
+    all_buckets("buckets twice", &BucketArguments { seeds: once, ..buckets }, steps)?;
     all_drives("drive twice", &DriveArguments::usual(once), steps)?;
     one_shape(&SetArguments { seeds: once, ..usual }, shape, steps)
 }
 
 fn main() -> ExitCode {
     let command = Arguments::parse().command;
-    let writes = !matches!(command, Command::Twins(_));
+    let writes = !matches!(command, Command::Twins(_) | Command::Buckets(_));
     let outcome = match command {
         Command::Drive(arguments) => all_drives("drive", &arguments, u64::MAX),
         Command::Set(arguments) => all_shapes(&arguments, u64::MAX),
         Command::Rot(arguments) => rot(&arguments, u64::MAX),
+        Command::Buckets(arguments) => all_buckets("buckets", &arguments, u64::MAX),
         Command::Ci { steps } => ci(steps),
         Command::Twins(arguments) => twins_command::run(&arguments),
     };

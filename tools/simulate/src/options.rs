@@ -105,6 +105,8 @@ pub struct SetOptions {
     pub rolled_back: u8,
     /// Processes die while a write is on its way that comes from one source file of the store.
     pub aimed: bool,
+    /// From this place, as `file:line`, where it is aimed.
+    pub aimed_at: Option<&'static str>,
     /// Rules that the set is without.
     pub broken: BrokenRules,
 }
@@ -124,6 +126,7 @@ impl SetOptions {
             replaces: true,
             rolled_back: 0,
             aimed: false,
+            aimed_at: None,
             broken: BrokenRules::NONE,
         }
     }
@@ -144,10 +147,13 @@ impl SetOptions {
             (self.slow, " --slow"),
             (self.interrupts, " --interrupts"),
             (!self.replaces, " --no-replacing"),
-            (self.aimed, " --aimed"),
+            (self.aimed && self.aimed_at.is_none(), " --aimed"),
         ];
         let set = flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| *flag);
         let mut text: String = set.collect();
+        if let Some(place) = self.aimed_at {
+            text.push_str(&format!(" --aimed-at {place}"));
+        }
         if self.rolled_back > 0 {
             text.push_str(&format!(" --rolled-back {}", self.rolled_back));
         }

@@ -52,9 +52,17 @@ pub struct RotOptions {
     pub shape: Shape,
     /// Bits flipped in each seed.
     pub flips: u64,
+    /// A process dies fewer times than this in a row: in its start, and while a drive begins anew.
+    pub in_a_row: u64,
 }
 
 impl RotOptions {
+    /// The usual.
+    #[must_use]
+    pub fn new(shape: Shape, flips: u64) -> Self {
+        Self { shape, flips, in_a_row: 3 }
+    }
+
     /// The shapes that can lose a drive and go on.
     pub const SHAPES: [Shape; 4] = [
         Shape { data: 4, parity: 2 },
@@ -72,6 +80,7 @@ struct RotWorld {
     left: u64,
     /// Drives that may be rotten or away at once.
     losses_max: usize,
+    in_a_row: u64,
 }
 
 /// What was found on a drive.
@@ -140,7 +149,8 @@ impl RotWorld {
         };
         let process = start(&site);
         let random = Random::new(seed, "rot world");
-        Ok(Self { site, random, process, left: options.flips, losses_max })
+        let (left, in_a_row) = (options.flips, options.in_a_row);
+        Ok(Self { site, random, process, left, losses_max, in_a_row })
     }
 
     fn run(&mut self) -> Result<(), String> {

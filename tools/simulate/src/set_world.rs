@@ -113,7 +113,8 @@ impl SetWorld {
         };
         let random = Random::new(seed, "set world");
         if options.aimed {
-            site.world.aim(Some(*Random::new(seed, "aim").pick(&AIMS)));
+            let drawn = *Random::new(seed, "aim").pick(&AIMS);
+            site.world.aim(Some(options.aimed_at.unwrap_or(drawn)));
         }
         Ok(Self {
             site,

@@ -58,6 +58,10 @@ pub struct Totals {
     pub races: u64,
     /// Times everything was judged on all drives.
     pub whole_checks: u64,
+    /// Buckets created.
+    pub buckets_made: u64,
+    /// Buckets deleted.
+    pub buckets_deleted: u64,
     /// Checkpoints of drives.
     pub checkpoints: u64,
     /// Segments cleaned.
@@ -111,6 +115,8 @@ impl Totals {
             ("listings judged", &mut self.listings),
             ("races judged", &mut self.races),
             ("whole checks", &mut self.whole_checks),
+            ("buckets made", &mut self.buckets_made),
+            ("buckets deleted", &mut self.buckets_deleted),
             ("checkpoints", &mut self.checkpoints),
             ("segments cleaned", &mut self.cleaned),
             ("fragments and payloads healed", &mut self.healed),

@@ -242,6 +242,7 @@ impl Space {
             quarantined: BTreeSet::new(),
             starving: false,
             unmerged: false,
+            merging: false,
             keeps_reserve: self.keeps_reserve,
             filling: self.filling,
         };

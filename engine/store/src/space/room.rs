@@ -25,10 +25,19 @@ pub(crate) enum Filling {
     /// It was never full.
     #[default]
     First,
-    /// It refused data, and this many segments were live at the most.
+    /// It refused data or was about to, and this many segments were live at the most.
     Full(u32),
     /// It was full, and was deleted from since.
     Again,
+}
+
+/// What is live on a drive, and what was so when that was reckoned.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Judged {
+    free: u32,
+    unmerged: bool,
+    live: u32,
+    kept_for_refills: u32,
 }
 
 impl Filling {
@@ -66,49 +75,58 @@ impl Space {
             self.starving = false;
             return Ok(());
         }
-        let could_be_free = self.could_be_free();
+        let judged = self.judge();
+        let could_be_free = self.without_garbage(judged);
         let is_full = could_be_free <= kept;
         self.starving = is_short || is_full;
-        if is_full && !self.unmerged {
-            self.note_full();
+        let is_nearly_full = could_be_free <= kept.saturating_add(judged.kept_for_refills);
+        if is_nearly_full && !self.merging {
+            self.note_full(judged.live);
         }
         match (is_full, is_short) {
-            // A merge may find that less is live.
-            (true, _) if self.unmerged => Err(NoSpace::Cleaning),
+            // A merge may find that less is live, or is about to.
+            (true, _) if self.unmerged || self.merging => Err(NoSpace::Cleaning),
             (true, _) => Err(NoSpace::Full),
             (false, true) => Err(NoSpace::Cleaning),
             (false, false) => Ok(()),
         }
     }
 
-    /// [`Self::free_without_garbage`] as it was lately. Many ask while room is short: it is
-    /// reckoned anew only where something came of cleaning, or was freed.
-    fn could_be_free(&mut self) -> u32 {
-        let now = (self.free_segments(), self.unmerged);
-        if let Some((free, unmerged, could_be_free)) = self.judged
-            && (free, unmerged) == now
+    /// What is live, as it was lately. Many ask while room is short: it is reckoned anew only where
+    /// something came of cleaning, or was freed.
+    fn judge(&mut self) -> Judged {
+        let (free, unmerged) = (self.free_segments(), self.unmerged);
+        if let Some(judged) = self.judged
+            && (judged.free, judged.unmerged) == (free, unmerged)
             && self.freed_bytes < self.segment_bytes / FREED_SHARE
         {
-            return could_be_free;
+            return judged;
         }
-        self.note_deleted();
-        let could_be_free = self.free_without_garbage();
-        self.judged = Some((now.0, now.1, could_be_free));
+        let (live, kept_for_refills) = self.live_segments();
+        let judged = Judged { free, unmerged, live, kept_for_refills };
+        self.judged = Some(judged);
         self.freed_bytes = 0;
-        could_be_free
+        self.note_deleted(live);
+        judged
     }
 
     /// Free segments once all garbage but the share cleaning leaves is gone, without what is kept
     /// for refills.
     pub(super) fn free_without_garbage(&self) -> u32 {
         let (live, kept_for_refills) = self.live_segments();
-        let kept = if self.filling == Filling::Again { 0 } else { kept_for_refills };
-        self.had_segments().saturating_sub(live.saturating_add(kept))
+        let judged =
+            Judged { free: self.free_segments(), unmerged: self.unmerged, live, kept_for_refills };
+        self.without_garbage(judged)
     }
 
-    /// Data is refused.
-    fn note_full(&mut self) {
-        let (live, _) = self.live_segments();
+    fn without_garbage(&self, judged: Judged) -> u32 {
+        let kept = if self.filling == Filling::Again { 0 } else { judged.kept_for_refills };
+        self.had_segments().saturating_sub(judged.live.saturating_add(kept))
+    }
+
+    /// Data is refused, or soon will be: the drives of a set are not full all at once, and one that
+    /// is makes the set refuse.
+    fn note_full(&mut self, live: u32) {
         self.filling = match self.filling {
             Filling::First => Filling::Full(live.max(1)),
             Filling::Full(most) => Filling::Full(most.max(live)),
@@ -117,9 +135,9 @@ impl Space {
     }
 
     /// Less may be live than when data was refused.
-    fn note_deleted(&mut self) {
+    fn note_deleted(&mut self, live: u32) {
         if let Filling::Full(most) = self.filling
-            && u64::from(self.live_segments().0) * 8 <= u64::from(most) * REFILL_EIGHTHS
+            && u64::from(live) * 8 <= u64::from(most) * REFILL_EIGHTHS
         {
             self.filling = Filling::Again;
         }

@@ -35,7 +35,7 @@ impl RotWorld {
 
     /// Sometimes the process dies early in its start, again and again.
     pub(super) fn crash_in_start(&mut self) -> Result<(), String> {
-        for _ in 0..self.random.below(3) {
+        for _ in 0..self.random.below(self.in_a_row) {
             let steps = 1 + self.random.below(START_STEPS);
             self.crash_within(steps, "recover.rs")?;
         }
@@ -45,7 +45,7 @@ impl RotWorld {
     /// Sometimes the process dies while a drive begins anew.
     pub(super) fn crash_in_anew(&mut self) -> Result<(), String> {
         let all = self.site.config.all();
-        for _ in 0..self.random.below(3) {
+        for _ in 0..self.random.below(self.in_a_row) {
             let begins = |process: &Process| {
                 process.status.begins_anew.get() || process.status.is_whole(all)
             };

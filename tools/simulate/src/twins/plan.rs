@@ -2,6 +2,7 @@
 //!
 //! Invariant: every rule has a world; the order of a rule's worlds is part of the table.
 
+use crate::bucket_world::{self, BucketOptions};
 use crate::drive_world::{self, DriveOptions};
 use crate::options::{SetOptions, Shape};
 use crate::set_world;
@@ -14,6 +15,9 @@ const SET_CRASHES: u64 = 10;
 /// Crashes of a seed of a drive.
 const DRIVE_CRASHES: u64 = 20;
 
+/// Crashes of a seed of buckets.
+const BUCKET_CRASHES: u64 = 6;
+
 /// A world to run a twin in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Case {
@@ -21,6 +25,8 @@ pub enum Case {
     Drive(DriveOptions),
     /// A whole set.
     Set(SetOptions),
+    /// The buckets of a node.
+    Buckets(BucketOptions),
 }
 
 impl Case {
@@ -34,6 +40,9 @@ impl Case {
                 drive_world::run_seed(seed, &DriveOptions { broken, ..options })
             }
             Self::Set(options) => set_world::run_seed(seed, &SetOptions { broken, ..options }),
+            Self::Buckets(options) => {
+                bucket_world::run_seed(seed, &BucketOptions { broken, ..options })
+            }
         }
     }
 }
@@ -44,6 +53,7 @@ impl fmt::Display for Case {
         match self {
             Self::Drive(options) => fmt::Display::fmt(options, formatter),
             Self::Set(options) => fmt::Display::fmt(options, formatter),
+            Self::Buckets(options) => fmt::Display::fmt(options, formatter),
         }
     }
 }
@@ -107,6 +117,10 @@ fn drive_host_full() -> Case {
     Case::Drive(DriveOptions { host_full: true, ..DriveOptions::new(DRIVE_CRASHES) })
 }
 
+fn buckets() -> Case {
+    Case::Buckets(BucketOptions::new(BUCKET_CRASHES))
+}
+
 /// The worlds that are likely to catch the twin of a rule, the likeliest first.
 #[must_use]
 pub fn cases(rule: Rule) -> Vec<Case> {
@@ -163,6 +177,14 @@ pub fn cases(rule: Rule) -> Vec<Case> {
         Rule::DataFlushed => vec![set(2, 1), slow(2, 1), set(4, 2), drive_full()],
         Rule::PayloadSums | Rule::FragmentSums => vec![rotting(2, 1), rotting(4, 2)],
         Rule::MovesCompare | Rule::Reserve | Rule::PromiseSpace => vec![drive_full()],
+        Rule::BucketIdsFresh
+        | Rule::BucketOpenAtCommit
+        | Rule::DeletionMarked
+        | Rule::BucketDrained
+        | Rule::BucketFoundEmpty
+        | Rule::DeletionEnded
+        | Rule::TableDurable
+        | Rule::TableInstalled => vec![buckets()],
         Rule::DataIdsFresh => vec![set(1, 0), set(2, 1)],
         // Enough drives may be away to take all metadata of a key with them.
         Rule::ListWhole => vec![beyond(6, 1), beyond(2, 2)],
@@ -198,5 +220,6 @@ mod tests {
             "set --geometry 2+1 --crashes 10 --beyond-parity --no-replacing"
         );
         assert_eq!(drive_full().to_string(), "drive --crashes 20 --full");
+        assert_eq!(buckets().to_string(), "buckets --crashes 6");
     }
 }

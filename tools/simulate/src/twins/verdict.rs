@@ -2,6 +2,10 @@
 
 /// What a message contains, and the check that says so; the first that fits counts.
 const CHECKS: &[(&str, &str)] = &[
+    ("an answered write: ", "an answered write"),
+    ("a bucket made anew: ", "a bucket made anew"),
+    ("a deleted bucket: ", "a deleted bucket"),
+    ("the table: ", "the table"),
     ("a reader: ", "a read during writes"),
     ("a listing: ", "a listing of keys nobody writes"),
     ("a listing of ", "a listing against the model"),
@@ -50,6 +54,8 @@ mod tests {
         assert_eq!(check_of("after 1 crashes: key 4: a sum"), "a read that fails");
         let memory = "at the end: the memory of the index: all drives have 6 and take 7";
         assert_eq!(check_of(memory), "the memory of the index");
+        let bucket = "after 1 crashes: the table: bucket 2 is not found open";
+        assert_eq!(check_of(bucket), "the table");
         assert_eq!(check_of("x"), "another check");
     }
 }
