@@ -105,7 +105,7 @@ rules! {
     /// A drive comes back as it was some starts ago, and owns.
     PeerKnowledge = 8 "a drive short of what its peers recorded is out",
     /// A drive that came back older logs releases until it has as many batches as the others know of.
-    AskedFirst = 8 "a drive logs nothing of its own accord before it was asked what it recovered",
+    RecoveredCounts = 8 "a drive is judged by what it recovered, not by what it logged since",
     /// The second batch in flight is answered, the first is torn.
     BatchOrder = 9 "a batch is answered after all batches before it",
     /// Only the superblock says where the log goes on.

@@ -257,6 +257,7 @@ impl<E: Env, P: Peers> Member<E, P> {
                 promised: store.promised(),
                 marks: store.marks(),
                 durable: store.durable(),
+                recovered_batch: store.recovered_batch(),
                 peers: store.peers(),
                 unsettled: store.unsettled().iter().map(|commit| (**commit).clone()).collect(),
             })))
@@ -292,6 +293,11 @@ impl<E: Env, P: Peers> Inner<E, P> {
         }
         self.accepts.set(installed.view.epoch);
         *self.installed.borrow_mut() = Rc::new(installed);
+    }
+
+    /// Tells the store whether what it is given is what the others hold.
+    pub(crate) fn note_if_behind(&self) {
+        self.store.catches_up(!self.view().active.contains(self.position));
     }
 
     /// Whatever else the view in force has become here meanwhile (`stop_writing`) stays.

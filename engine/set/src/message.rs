@@ -23,6 +23,8 @@ pub struct Hello {
     pub marks: Vec<Sequence>,
     /// What it has made durable.
     pub durable: PeerKnown,
+    /// The newest batch of its log when it was opened.
+    pub recovered_batch: u64,
     /// What it knows the others to have made durable.
     pub peers: Vec<PeerKnown>,
     /// Writes prepared on it and not covered by its marks.

@@ -20,6 +20,7 @@ impl<E: Env, P: Peers> Member<E, P> {
                 if epoch != inner.accepts.get() {
                     return done(Err(DriveError::Fenced));
                 }
+                inner.note_if_behind();
                 Box::pin(async move {
                     store.reserve_fragment(plan).await?;
                     Ok(DriveReply::Done)
@@ -45,10 +46,13 @@ impl<E: Env, P: Peers> Member<E, P> {
             DriveRequest::PromisePayload(epoch, _) if epoch != inner.accepts.get() => {
                 done(Err(DriveError::Fenced))
             }
-            DriveRequest::PromisePayload(_, bytes) => Box::pin(async move {
-                store.promise_payload(bytes).await?;
-                Ok(DriveReply::Done)
-            }),
+            DriveRequest::PromisePayload(_, bytes) => {
+                inner.note_if_behind();
+                Box::pin(async move {
+                    store.promise_payload(bytes).await?;
+                    Ok(DriveReply::Done)
+                })
+            }
             DriveRequest::ReturnPromise(epoch, bytes) => {
                 // With the epoch all its promises went.
                 if epoch == inner.accepts.get() {

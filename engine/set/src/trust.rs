@@ -54,24 +54,37 @@ impl<P: Peers> Coordinator<P> {
         sound().filter(lacks).map(|(position, _)| *position).collect()
     }
 
-    /// Drives that recovered short of what another one recorded of them (rule 8). Only those that
-    /// have the newest view count as witnesses: one that was away since may remember what a drive
-    /// had before it rolled back and was caught up.
+    /// Drives that recovered short of what another one recorded of them (rule 8). What they have
+    /// logged since they were opened tells nothing. Only those count as witnesses whose view is not
+    /// from before the drive joined: one that was away since may remember what it had before it
+    /// rolled back and was caught up.
     pub(crate) fn rolled_back(&self, hellos: &Hellos) -> PositionSet {
         if self.peers.breaks(Rule::PeerKnowledge) {
             return PositionSet::EMPTY;
         }
         let knowing = || hellos.values().filter(|hello| !hello.identity.rebuilding);
-        let newest = knowing().map(|hello| hello.view.epoch).max().unwrap_or(Epoch(0));
+        let newest = knowing().map(|hello| &hello.view).max_by_key(|view| view.epoch);
+        let joined = |position: Position| {
+            let member = newest.and_then(|view| view.members.get(usize::from(position.0)));
+            member.map_or(Epoch(0), |member| member.joined)
+        };
+        let logged_counts = self.peers.breaks(Rule::RecoveredCounts);
         let is_short = |hello: &Hello| {
             knowing()
-                .filter(|other| other.view.epoch == newest)
+                .filter(|other| other.view.epoch >= joined(hello.identity.position))
                 .flat_map(|other| &other.peers)
                 .filter(|known| known.drive == hello.identity.drive)
                 .map(|known| (known.incarnation, known.batch_sequence))
                 .max()
                 .is_some_and(|(incarnation, batch)| {
-                    hello.durable.incarnation < incarnation || hello.durable.batch_sequence < batch
+                    let durable = &hello.durable;
+                    let is_of_this_opening = durable.incarnation == incarnation || logged_counts;
+                    let has = if is_of_this_opening {
+                        durable.batch_sequence
+                    } else {
+                        hello.recovered_batch
+                    };
+                    durable.incarnation < incarnation || has < batch
                 })
         };
         hellos.iter().filter(|&(_, hello)| is_short(hello)).map(|(position, _)| *position).collect()

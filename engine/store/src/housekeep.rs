@@ -2,8 +2,7 @@
 //!
 //! Invariants: one task does all of it, one thing after the other under `maintenance`, so that a
 //! payload is never moved while a checkpoint is taken; it waits for the log only with records that
-//! the log takes before all others; space is freed only by durable records; nothing is logged before
-//! the first record of somebody else, which comes after the set has asked what was recovered (rule 8).
+//! the log takes before all others; space is freed only by durable records.
 
 use crate::error::DriveError;
 use crate::space::Space;
@@ -104,10 +103,7 @@ impl<E: Env> Shared<E> {
         let _permit = self.maintenance.take(1).await;
         self.free_retired();
         self.grow_if_low(memory).await;
-        let may_log = self.is_wanted() || self.env.breaks(Rule::AskedFirst);
-        if may_log {
-            self.carry_out_releases(memory).await?;
-        }
+        self.carry_out_releases(memory).await?;
         let due = self.is_checkpoint_due(&self.space.borrow());
         if due && self.env.now_us() >= memory.checkpoint_retry_at_us {
             let outcome = self.checkpoint(false).await;
@@ -117,20 +113,11 @@ impl<E: Env> Shared<E> {
             unless_full(outcome)?;
         }
         let tight = self.is_tight(&self.space.borrow());
-        match (tight, may_log) {
-            (true, true) => unless_full(self.make_room(memory).await)?,
-            (true, false) => memory.helpless = true,
-            (false, _) => {}
+        if tight {
+            unless_full(self.make_room(memory).await)?;
         }
         self.kick_log();
         Ok(())
-    }
-
-    /// Whether this opening has logged for somebody, or has somebody waiting for room or a release.
-    fn is_wanted(&self) -> bool {
-        self.log.borrow().bytes > 0
-            || self.space.borrow().starving
-            || !self.fragments.borrow().awaited.is_empty()
     }
 
     async fn grow_if_low(&self, memory: &mut Memory) {

@@ -34,13 +34,16 @@ impl<E: Env> Store<E> {
         let run_ids: Vec<u64> =
             self.shared.runs.borrow().list.iter().map(|run| run.summary.run_id).collect();
         let mut is_rotten = false;
-        for run_id in run_ids {
+        'runs: for run_id in run_ids {
             // One that was merged meanwhile was read for that, and is not to be held on to.
             let Some(run) = self.run(run_id) else { continue };
             for index in 0..run.index.block_count() {
                 let Some(location) = run.index.block(index) else { break };
                 self.shared.read_run_block(IoClass::Background, &run, &location).await?;
                 self.rest(pace, location.length_bytes.into()).await;
+                if self.run(run_id).is_none() {
+                    continue 'runs;
+                }
             }
             is_rotten |= self.scrub_tail(&run).await?;
             self.rest(pace, run.summary.tail_bytes).await;

@@ -74,6 +74,8 @@ pub(crate) struct Space {
     /// New runs are written or were, and those they replace are still there: more is counted live
     /// than is.
     pub merging: bool,
+    /// What is written is what other drives hold.
+    catches_up: bool,
     keeps_reserve: bool,
     /// How often it was filled.
     pub filling: Filling,
@@ -117,6 +119,7 @@ impl Space {
             starving: false,
             unmerged: true,
             merging: false,
+            catches_up: false,
             keeps_reserve: true,
             filling: Filling::First,
         }
@@ -135,14 +138,16 @@ impl Space {
         self.segment_bytes
     }
 
-    /// Whole segments kept back: 5 %, at least what the log keeps and what a merge of all runs
-    /// and a checkpoint take beside the old ones.
+    /// Whole segments kept back: 5 %, half of it while a drive catches up, which must hold what others
+    /// hold that are full; at least what the log keeps and what a merge of all runs and a checkpoint
+    /// take beside the old ones.
     pub(crate) fn reserve(&self) -> u32 {
         if !self.keeps_reserve {
             return 0;
         }
         let keeps = u32::try_from(LOG_KEEPS + INDEX_KEEPS).unwrap_or(u32::MAX);
-        (self.segment_count() / 20).max(keeps + self.run_segments)
+        let share = if self.catches_up { 40 } else { 20 };
+        (self.segment_count() / share).max(keeps + self.run_segments)
     }
 
     /// Free segments that can be had: all, or the prepared ones while the host is full.

@@ -37,6 +37,8 @@ pub(crate) struct Shared<E: Env> {
     pub maintenance: Gate,
     pub state: RefCell<State>,
     pub space: RefCell<Space>,
+    /// The newest batch of the log when it was opened.
+    recovered_batch: u64,
     pub log: RefCell<Log>,
     pub runs: RefCell<Runs>,
     pub fragments: RefCell<Fragments>,
@@ -106,6 +108,7 @@ impl<E: Env> Store<E> {
             flushing_first: Cell::new(0),
             state: RefCell::new(parts.state),
             space: RefCell::new(parts.space),
+            recovered_batch: parts.log.applied.batch_sequence,
             log: RefCell::new(parts.log),
             runs: RefCell::new(parts.runs),
             fragments: RefCell::new(Fragments::default()),
@@ -342,6 +345,12 @@ impl<E: Env> Store<E> {
             incarnation: self.shared.identity.incarnation,
             batch_sequence: self.shared.log.borrow().applied.batch_sequence,
         }
+    }
+
+    /// The newest batch of its log when it was opened.
+    #[must_use]
+    pub fn recovered_batch(&self) -> u64 {
+        self.shared.recovered_batch
     }
 
     /// Writes prepared and not covered by a durable mark, oldest first.

@@ -57,10 +57,12 @@ pub struct RotOptions {
 }
 
 impl RotOptions {
+    const IN_A_ROW: u64 = 3;
+
     /// The usual.
     #[must_use]
     pub fn new(shape: Shape, flips: u64) -> Self {
-        Self { shape, flips, in_a_row: 3 }
+        Self { shape, flips, in_a_row: Self::IN_A_ROW }
     }
 
     /// The shapes that can lose a drive and go on.
@@ -231,12 +233,14 @@ impl RotWorld {
     fn rot(&mut self, rotten: PositionSet) -> Result<(), String> {
         let places = self.places(rotten)?;
         self.site.drives.set_rotten(rotten);
-        let at_rest = self.random.one_in(2);
+        // A drive without a checkpoint begins anew.
+        let begins_anew = self.in_a_row > RotOptions::IN_A_ROW;
+        let at_rest = self.random.one_in(2) || begins_anew;
         if at_rest {
             self.stop();
         }
-        let count = *self.random.pick(&[1, 1, 8, 40, 120]);
-        let kinds = *self.random.pick(&KINDS);
+        let drawn = (*self.random.pick(&[1, 1, 8, 40, 120]), *self.random.pick(&KINDS));
+        let (count, kinds) = if begins_anew { (1, &[Structure::Checkpoint][..]) } else { drawn };
         if !at_rest && self.random.one_in(3) {
             let rotten: Vec<Position> = rotten.iter().collect();
             let position = *self.random.pick(&rotten);

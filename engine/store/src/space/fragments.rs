@@ -243,6 +243,7 @@ impl Space {
             starving: false,
             unmerged: false,
             merging: false,
+            catches_up: self.catches_up,
             keeps_reserve: self.keeps_reserve,
             filling: self.filling,
         };

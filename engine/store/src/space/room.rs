@@ -1,6 +1,8 @@
 //! Whether a drive is full: by what is live on it.
 
 use super::{NoSpace, Slot, Space, UNIT_BYTES};
+use crate::store::Store;
+use engine_env::Env;
 
 /// Log and append segments need a part in so many beside what is live. Without it the last room
 /// would cost copying nearly all of a segment to free little of it.
@@ -58,6 +60,22 @@ impl Filling {
             0 => Self::First,
             Self::AGAIN => Self::Again,
             live => Self::Full(live),
+        }
+    }
+}
+
+impl<E: Env> Store<E> {
+    /// Whether what is written from here on is what other drives hold. Then it must find room: what is
+    /// kept for refills is not left, nor the share of cleaning, nor all of the reserve, until it is
+    /// written.
+    pub fn catches_up(&self, catches_up: bool) {
+        let mut space = self.shared.space.borrow_mut();
+        if space.catches_up != catches_up {
+            space.catches_up = catches_up;
+            space.judged = None;
+        }
+        if catches_up {
+            space.filling = Filling::Again;
         }
     }
 }
@@ -164,8 +182,8 @@ impl Space {
                 Slot::Append { live_units } => append_bytes += live_units * UNIT_BYTES,
             }
         }
-        let with_garbage =
-            |bytes: u64| (bytes + bytes / GARBAGE_SHARE).div_ceil(self.segment_bytes);
+        let share = |bytes: u64| if self.catches_up { 0 } else { bytes / GARBAGE_SHARE };
+        let with_garbage = |bytes: u64| (bytes + share(bytes)).div_ceil(self.segment_bytes);
         // Packed as tightly as is sure.
         whole += with_garbage(append_bytes).max(append_bytes.div_ceil(self.append_bytes()));
         let packed = bytes + append_bytes;

@@ -121,6 +121,25 @@ fn as_much_again_is_taken_as_was_deleted_and_a_little_more() {
 }
 
 #[test]
+fn a_drive_that_catches_up_has_room_for_what_full_drives_hold() {
+    let mut space = Space::new(1 << 20, 1000, 1000);
+    space.unmerged = false;
+    let mut numbers = 0;
+    let foreground = fill(&mut space, &mut numbers).len();
+    space.filling = Filling::Again;
+    let again = foreground + fill(&mut space, &mut numbers).len();
+    let mut other = Space::new(1 << 20, 1000, 1000);
+    other.unmerged = false;
+    other.catches_up = true;
+    let mut numbers = 0;
+    let caught_up = fill(&mut other, &mut numbers).len();
+    assert!(
+        again > foreground && caught_up > again + again / 100,
+        "{foreground} {again} {caught_up}"
+    );
+}
+
+#[test]
 fn growth_is_asked_for_before_the_log_runs_dry() {
     let mut space = Space::new(1 << 20, 64, 16);
     let mut number = 0;

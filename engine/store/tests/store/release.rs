@@ -68,11 +68,9 @@ fn a_fragment_that_is_to_go_counts_as_missing() {
             assert_eq!(held_and_whole(&client).await, (false, true), "reads under way go on");
         });
         rig.lose_power();
-        let mut client = rig.client(BTreeMap::new());
+        let client = rig.client(BTreeMap::new());
         rig.run(async move {
-            client.env.sleep_us(2 * RELEASE_DELAY_US).await;
             assert_eq!(held_and_whole(&client).await, (false, true), "and after an opening");
-            client.put().await.expect("there is room");
             client.env.sleep_us(2 * RELEASE_DELAY_US).await;
             assert_eq!(held_and_whole(&client).await, (false, false), "it is gone");
         });

@@ -166,7 +166,7 @@ pub fn cases(rule: Rule) -> Vec<Case> {
             vec![slow(2, 1), slow(4, 2), set(2, 1)]
         }
         Rule::TombstonesKept => vec![drive(), set(1, 0)],
-        Rule::PeerKnowledge | Rule::AskedFirst => {
+        Rule::PeerKnowledge | Rule::RecoveredCounts => {
             vec![rolled_back(1, 2, 1), rolled_back(2, 2, 1), rolled_back(2, 4, 2)]
         }
         Rule::Successors | Rule::FragmentRecords => vec![drive(), set(1, 0)],

@@ -1,6 +1,6 @@
 //! Sets of which so many drives come back older that nobody can tell what they hold (rule 8).
 
-use crate::rig::{NOBODY, Rig, Set, content, some};
+use crate::rig::{NOBODY, Rig, Set, content, only, some};
 use engine_env::{BrokenRules, Rule};
 use engine_format::PeerKnown;
 use engine_set::SetError;
@@ -264,5 +264,57 @@ fn is_found_out(broken: BrokenRules) -> bool {
 #[test]
 fn a_drive_that_came_back_older_is_found_out_however_long_it_waits() {
     assert!(is_found_out(BrokenRules::NONE));
-    assert!(!is_found_out(BrokenRules::only(Rule::AskedFirst)), "the twin is believed");
+    assert!(!is_found_out(BrokenRules::only(Rule::RecoveredCounts)), "the twin is believed");
+}
+
+/// A drive came back older and served alone, which logs; those who know come later.
+#[test]
+fn a_drive_that_served_alone_is_judged_by_what_it_recovered() {
+    let (older, other) = (Position(0), Position(1));
+    let rig = Rig::new(121, (1, 1));
+    let set = rig.start(NOBODY);
+    rig.view(&set).expect("a view");
+    rig.put(&set, "key", &content(1, 300)).expect("a write");
+    rig.rest(&set);
+    let old = images(&rig, only(older));
+    rig.put(&set, "key", &content(2, 300)).expect("a write");
+    rig.rest(&set);
+    rig.stop(&set);
+    put_back(&rig, &old, only(older));
+    let set = rig.start(only(other));
+    // Nobody is there who could know better.
+    rig.view(&set).expect("reads");
+    rig.rest(&set);
+    rig.open(&set, other);
+    let change = rig.view(&set).expect("a view");
+    assert_eq!((change.behind, change.rolled_back), (only(older), only(older)), "{change:?}");
+    assert_eq!(rig.get(&set, "key"), Ok(content(2, 300)));
+}
+
+/// A view was written since by drives that do not know; who does has the view before.
+#[test]
+fn a_witness_of_the_view_before_is_believed() {
+    let (older, away, witness) = (Position(0), Position(1), Position(2));
+    let rig = Rig::new(131, (2, 1));
+    let set = rig.start(NOBODY);
+    rig.view(&set).expect("a view");
+    rig.stop(&set);
+    let set = rig.start(only(away));
+    rig.view(&set).expect("a view of two");
+    rig.put(&set, "key", &content(1, 300)).expect("a write");
+    rig.rest(&set);
+    let old = images(&rig, only(older));
+    rig.put(&set, "key", &content(2, 300)).expect("a write");
+    rig.rest(&set);
+    rig.stop(&set);
+    put_back(&rig, &old, only(older));
+    let set = rig.start(only(witness));
+    let change = rig.view(&set).expect("a view without those who know");
+    assert!(!change.installed.writable, "{change:?}");
+    rig.rest(&set);
+    rig.open(&set, witness);
+    let change = rig.view(&set).expect("a view");
+    assert!(change.behind.contains(older), "{change:?}");
+    let read = rig.get(&set, "key");
+    assert!(read == Ok(content(2, 300)) || read == Err(SetError::Unavailable), "{read:?}");
 }
