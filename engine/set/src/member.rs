@@ -297,7 +297,11 @@ impl<E: Env, P: Peers> Inner<E, P> {
 
     /// Tells the store whether what it is given is what the others hold.
     pub(crate) fn note_if_behind(&self) {
-        self.store.catches_up(!self.view().active.contains(self.position));
+        let view = self.view();
+        // While a view is being made the one before says nothing.
+        if view.view.epoch == self.accepts.get() {
+            self.store.catches_up(!view.active.contains(self.position));
+        }
     }
 
     /// Whatever else the view in force has become here meanwhile (`stop_writing`) stays.

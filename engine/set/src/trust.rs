@@ -74,17 +74,14 @@ impl<P: Peers> Coordinator<P> {
                 .filter(|other| other.view.epoch >= joined(hello.identity.position))
                 .flat_map(|other| &other.peers)
                 .filter(|known| known.drive == hello.identity.drive)
-                .map(|known| (known.incarnation, known.batch_sequence))
-                .max()
-                .is_some_and(|(incarnation, batch)| {
+                .any(|known| {
                     let durable = &hello.durable;
-                    let is_of_this_opening = durable.incarnation == incarnation || logged_counts;
-                    let has = if is_of_this_opening {
-                        durable.batch_sequence
-                    } else {
-                        hello.recovered_batch
+                    let of_this_opening = durable.incarnation == known.incarnation;
+                    let has = match of_this_opening || logged_counts {
+                        true => durable.batch_sequence,
+                        false => hello.recovered_batch,
                     };
-                    durable.incarnation < incarnation || has < batch
+                    durable.incarnation < known.incarnation || has < known.batch_sequence
                 })
         };
         hellos.iter().filter(|&(_, hello)| is_short(hello)).map(|(position, _)| *position).collect()

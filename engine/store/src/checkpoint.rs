@@ -123,8 +123,8 @@ impl<E: Env> Shared<E> {
     async fn checkpoint_frozen(&self, frozen: &Frozen, full: bool) -> Result<(), DriveError> {
         self.space.borrow_mut().merging = true;
         let outcome = self.checkpoint_beside_old_runs(frozen, full).await;
-        // Where it succeeded, old runs may still be read.
-        self.space.borrow_mut().merging &= outcome.is_ok();
+        // Old runs may still be read.
+        self.space.borrow_mut().merging = !self.runs.borrow().retired.is_empty();
         outcome
     }
 

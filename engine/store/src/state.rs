@@ -120,6 +120,7 @@ impl State {
             }
             Record::View(view) => {
                 if view.epoch >= self.view.epoch && view.epoch >= self.promised {
+                    self.forget_joined(view);
                     self.view = view.clone();
                     self.promised = view.epoch;
                 }
@@ -142,6 +143,16 @@ impl State {
             }
             Record::Relocate(relocate) => self.apply_relocate(space, relocate),
         }
+    }
+
+    /// A drive that joins was made equal to the others: what it had before tells nothing of it.
+    fn forget_joined(&mut self, view: &View) {
+        let before = self.view.epoch;
+        self.peers.retain(|position, _| {
+            let member = view.members.get(usize::from(position.0));
+            let joins = member.is_some_and(|member| member.joined > before);
+            !(joins && view.in_sync.contains(*position))
+        });
     }
 
     fn apply_commit(

@@ -74,9 +74,6 @@ impl<E: Env> Store<E> {
             space.catches_up = catches_up;
             space.judged = None;
         }
-        if catches_up {
-            space.filling = Filling::Again;
-        }
     }
 }
 
@@ -138,7 +135,8 @@ impl Space {
     }
 
     fn without_garbage(&self, judged: Judged) -> u32 {
-        let kept = if self.filling == Filling::Again { 0 } else { judged.kept_for_refills };
+        let keeps = self.filling != Filling::Again && !self.catches_up;
+        let kept = if keeps { judged.kept_for_refills } else { 0 };
         self.had_segments().saturating_sub(judged.live.saturating_add(kept))
     }
 
@@ -146,6 +144,8 @@ impl Space {
     /// is makes the set refuse.
     fn note_full(&mut self, live: u32) {
         self.filling = match self.filling {
+            // It holds what the others hold, who may have been refilled.
+            _ if self.catches_up => Filling::Again,
             Filling::First => Filling::Full(live.max(1)),
             Filling::Full(most) => Filling::Full(most.max(live)),
             Filling::Again => Filling::Again,
@@ -182,7 +182,8 @@ impl Space {
                 Slot::Append { live_units } => append_bytes += live_units * UNIT_BYTES,
             }
         }
-        let share = |bytes: u64| if self.catches_up { 0 } else { bytes / GARBAGE_SHARE };
+        let share =
+            |bytes: u64| bytes / if self.catches_up { 2 * GARBAGE_SHARE } else { GARBAGE_SHARE };
         let with_garbage = |bytes: u64| (bytes + share(bytes)).div_ceil(self.segment_bytes);
         // Packed as tightly as is sure.
         whole += with_garbage(append_bytes).max(append_bytes.div_ceil(self.append_bytes()));

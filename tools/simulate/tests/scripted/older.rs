@@ -318,3 +318,35 @@ fn a_witness_of_the_view_before_is_believed() {
     let read = rig.get(&set, "key");
     assert!(read == Ok(content(2, 300)) || read == Err(SetError::Unavailable), "{read:?}");
 }
+
+/// What a drive remembers from before another one was rebuilt is no reason to rebuild it again.
+#[test]
+fn a_drive_that_was_away_suspects_nobody_who_was_caught_up_meanwhile() {
+    let (older, away) = (Position(0), Position(5));
+    let rig = Rig::new(151, (4, 2));
+    let mut old = BTreeMap::new();
+    for start in 0..3 {
+        let set = rig.start(NOBODY);
+        rig.view(&set).expect("a view");
+        rig.put(&set, "key", &content(start, 300)).expect("a write");
+        rig.rest(&set);
+        rig.stop(&set);
+        if start == 0 {
+            old = images(&rig, only(older));
+        }
+    }
+    put_back(&rig, &old, only(older));
+    let set = rig.start(only(away));
+    let change = rig.view(&set).expect("a view");
+    assert_eq!(change.rolled_back, only(older), "{change:?}");
+    let (_, change) = rig.catch_up(&set, older, &change).expect("it catches up");
+    assert_eq!(change.installed.active, rig.config.all().minus(only(away)));
+    rig.open(&set, away);
+    let change = rig.view(&set).expect("a view");
+    assert_eq!((change.behind, change.rolled_back), (only(away), NOBODY), "{change:?}");
+    let (_, change) = rig.catch_up(&set, away, &change).expect("it catches up, too");
+    assert_eq!(change.installed.active, rig.config.all());
+    let change = rig.view(&set).expect("a view");
+    assert_eq!((change.installed.active, change.rolled_back), (rig.config.all(), NOBODY));
+    assert_eq!(rig.get(&set, "key"), Ok(content(2, 300)));
+}
