@@ -24,8 +24,11 @@ class SlowPut:
         target = {"Bucket": "slow", "Key": "k"}
         url = urllib.parse.urlsplit(client.generate_presigned_url("put_object", Params=target))
         self.connection = socket.create_connection(("127.0.0.1", program.port), timeout=30)
-        head = f"PUT {url.path}?{url.query} HTTP/1.1\r\nhost: {url.netloc}\r\ncontent-length: {MIB}\r\n\r\n"
+        head = f"PUT {url.path}?{url.query} HTTP/1.1\r\nhost: {url.netloc}\r\n"
+        head += f"content-length: {MIB}\r\nexpect: 100-continue\r\n\r\n"
         self.connection.sendall(head.encode())
+        # The request is under way only once the server asks for its body.
+        assert self.connection.recv(4096).startswith(b"HTTP/1.1 100")
         self.left = MIB
         self.give()
 
