@@ -364,13 +364,19 @@ mod tests {
         assert_eq!(model.looked_up(0, None), Ok(()));
     }
 
-    #[test]
-    fn what_was_answered_keeps_its_bucket() {
+    /// A bucket that is there, and its handle.
+    fn made() -> (BucketModel, Handle) {
         let mut model = BucketModel::new(1);
         let handle = Handle { name: 0, token: 1, id: BucketId(1) };
         model.begin_create(0, 1);
-        model.created(0, 1, &Err(ERROR)).unwrap();
-        model.settled(handle).unwrap();
+        assert_eq!(model.created(0, 1, &Err(ERROR)), Ok(()));
+        assert_eq!(model.settled(handle), Ok(()));
+        (model, handle)
+    }
+
+    #[test]
+    fn what_was_answered_keeps_its_bucket() {
+        let (mut model, handle) = made();
         let attempt = model.begin_write(handle, 4, Some(9));
         model.answered(&attempt).unwrap();
         assert!(model.judge(handle, 4, None).is_err());
@@ -380,11 +386,7 @@ mod tests {
 
     #[test]
     fn a_deleted_bucket_takes_nothing() {
-        let mut model = BucketModel::new(1);
-        let handle = Handle { name: 0, token: 1, id: BucketId(1) };
-        model.begin_create(0, 1);
-        model.created(0, 1, &Err(ERROR)).unwrap();
-        model.settled(handle).unwrap();
+        let (mut model, handle) = made();
         let attempt = model.begin_write(handle, 4, Some(9));
         model.begin_delete(0);
         assert_eq!(model.deleted(0, Ok(())), Ok(()), "the write may not have been");

@@ -94,7 +94,7 @@ fn check_refused(rig: &Rig, set: &Set, when: &str) {
         rig.rest(set);
     }
     assert_eq!(put_out(rig, set), NOBODY, "{when}");
-    // One that logs comes to as many batches as the others remember, and is believed.
+    // Nobody asked for anything to be written.
     assert_eq!(durable(rig, set), before, "{when}");
 }
 
@@ -267,6 +267,17 @@ fn a_drive_that_came_back_older_is_found_out_however_long_it_waits() {
     assert!(!is_found_out(BrokenRules::only(Rule::RecoveredCounts)), "the twin is believed");
 }
 
+/// Writes a key twice and stops; one drive has only the first of it.
+fn keep_the_first_write(rig: &Rig, set: &Set, older: Position) {
+    rig.put(set, "key", &content(1, 300)).expect("a write");
+    rig.rest(set);
+    let old = images(rig, only(older));
+    rig.put(set, "key", &content(2, 300)).expect("a write");
+    rig.rest(set);
+    rig.stop(set);
+    put_back(rig, &old, only(older));
+}
+
 /// A drive came back older and served alone, which logs; those who know come later.
 #[test]
 fn a_drive_that_served_alone_is_judged_by_what_it_recovered() {
@@ -274,13 +285,7 @@ fn a_drive_that_served_alone_is_judged_by_what_it_recovered() {
     let rig = Rig::new(121, (1, 1));
     let set = rig.start(NOBODY);
     rig.view(&set).expect("a view");
-    rig.put(&set, "key", &content(1, 300)).expect("a write");
-    rig.rest(&set);
-    let old = images(&rig, only(older));
-    rig.put(&set, "key", &content(2, 300)).expect("a write");
-    rig.rest(&set);
-    rig.stop(&set);
-    put_back(&rig, &old, only(older));
+    keep_the_first_write(&rig, &set, older);
     let set = rig.start(only(other));
     // Nobody is there who could know better.
     rig.view(&set).expect("reads");
@@ -301,13 +306,7 @@ fn a_witness_of_the_view_before_is_believed() {
     rig.stop(&set);
     let set = rig.start(only(away));
     rig.view(&set).expect("a view of two");
-    rig.put(&set, "key", &content(1, 300)).expect("a write");
-    rig.rest(&set);
-    let old = images(&rig, only(older));
-    rig.put(&set, "key", &content(2, 300)).expect("a write");
-    rig.rest(&set);
-    rig.stop(&set);
-    put_back(&rig, &old, only(older));
+    keep_the_first_write(&rig, &set, older);
     let set = rig.start(only(witness));
     let change = rig.view(&set).expect("a view without those who know");
     assert!(!change.installed.writable, "{change:?}");
